@@ -1,0 +1,62 @@
+//! Where a credential comes from and who may have it used, checked. The secret itself is never here.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    host::DnsName,
+    object::{Namespace, ObjectKey, ObjectName, Uid},
+};
+
+/// A `CredentialSource`, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialSource {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// This life of the object.
+    pub uid: Uid,
+    /// The hosts the secret may ever be sent to.
+    pub allowed_hosts: BTreeSet<DnsName>,
+    /// Who may have it used.
+    pub consumers: Consumers,
+    /// How it is obtained.
+    pub source: Source,
+    /// How it is put into a request.
+    pub injection: Injection,
+}
+
+/// Who may have a credential used. Consent stands with the credential's owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumers {
+    /// Namespaces beside the credential's own.
+    pub namespaces: BTreeSet<Namespace>,
+    /// Names of identities; every identity of an allowed namespace when empty.
+    pub identities: BTreeSet<ObjectName>,
+}
+
+impl Consumers {
+    /// Whether the owner in namespace `owner` lets `identity` have it used.
+    pub fn allow(&self, owner: &Namespace, identity: &ObjectKey) -> bool {
+        let namespace =
+            identity.namespace == *owner || self.namespaces.contains(&identity.namespace);
+        namespace && (self.identities.is_empty() || self.identities.contains(&identity.name))
+    }
+}
+
+/// How a credential is obtained; one variant for each kind of source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A static secret, kept by the authority.
+    SecretKey {
+        /// The name of the secret, in the source's own namespace.
+        name: ObjectName,
+        /// The key within it.
+        key: String,
+    },
+}
+
+/// How a credential is put into a request; one variant for each way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Injection {
+    /// `Authorization: Bearer TOKEN` (RFC 6750, 2.1).
+    Bearer,
+}

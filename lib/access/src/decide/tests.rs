@@ -1,0 +1,270 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::{
+    grant::Resource,
+    object::Uid,
+    sample::{at, host, key, port, resource, spec},
+};
+
+/// HTTPS to `api.example.com` for a listed process, until ten past noon.
+fn live(name: &str) -> LiveGrant {
+    LiveGrant {
+        key: key(name),
+        uid: Uid::new(name),
+        spec_hash: spec(1),
+        requires: EvidenceLevel::Image,
+        resource: resource("api.example.com", Protocol::Https),
+        credential: None,
+        ends_at: at(10),
+    }
+}
+
+fn agent(grants: impl IntoIterator<Item = LiveGrant>) -> DesiredAgent {
+    DesiredAgent {
+        key: key("team/bot"),
+        uid: Uid::new("bot"),
+        processes: Vec::new(),
+        grants: grants.into_iter().collect(),
+    }
+}
+
+/// What a request differs in from the one that the grant is about.
+struct Ask {
+    level: EvidenceLevel,
+    host: &'static str,
+    port: i64,
+    protocol: Protocol,
+    minute: i64,
+}
+
+const ASK: Ask = Ask {
+    level: EvidenceLevel::Image,
+    host: "api.example.com",
+    port: 443,
+    protocol: Protocol::Https,
+    minute: 0,
+};
+
+/// The name of the grant that allows it, or why it is refused.
+fn ask(agent: &DesiredAgent, ask: &Ask) -> Result<String, RefusalReason> {
+    let request = Request {
+        level: ask.level,
+        host: &host(ask.host),
+        port: port(ask.port),
+        protocol: ask.protocol,
+    };
+    match decide(agent, &request, at(ask.minute)) {
+        Decision::Allow(grant) => Ok(grant.key.to_string()),
+        Decision::Refuse(reason) => Err(reason),
+    }
+}
+
+#[test]
+fn a_request_is_refused_for_what_stands_nearest_in_its_way() {
+    use RefusalReason as R;
+    let one = agent([live("team/g")]);
+    let rows = [
+        ("no grant at all", agent([]), ASK, R::NoGrant),
+        (
+            "another host",
+            one.clone(),
+            Ask {
+                host: "example.com",
+                ..ASK
+            },
+            R::NoGrant,
+        ),
+        (
+            "a host below",
+            one.clone(),
+            Ask {
+                host: "x.api.example.com",
+                ..ASK
+            },
+            R::NoGrant,
+        ),
+        (
+            "another port",
+            one.clone(),
+            Ask { port: 8443, ..ASK },
+            R::NoGrant,
+        ),
+        (
+            "another port and protocol",
+            one.clone(),
+            Ask {
+                port: 80,
+                protocol: Protocol::Tcp,
+                ..ASK
+            },
+            R::NoGrant,
+        ),
+        (
+            "another protocol",
+            one.clone(),
+            Ask {
+                protocol: Protocol::Tcp,
+                ..ASK
+            },
+            R::WrongProtocol,
+        ),
+        (
+            "another protocol, ended",
+            one.clone(),
+            Ask {
+                protocol: Protocol::Tcp,
+                minute: 10,
+                ..ASK
+            },
+            R::WrongProtocol,
+        ),
+        (
+            "the end is now",
+            one.clone(),
+            Ask { minute: 10, ..ASK },
+            R::GrantEnded,
+        ),
+        (
+            "the end is past",
+            one.clone(),
+            Ask { minute: 11, ..ASK },
+            R::GrantEnded,
+        ),
+        (
+            "ended and too little evidence",
+            one.clone(),
+            Ask {
+                minute: 11,
+                level: EvidenceLevel::Scope,
+                ..ASK
+            },
+            R::GrantEnded,
+        ),
+        (
+            "a descendant only",
+            one.clone(),
+            Ask {
+                level: EvidenceLevel::Lineage,
+                ..ASK
+            },
+            R::EvidenceTooLow,
+        ),
+        (
+            "a neighbour only",
+            one,
+            Ask {
+                level: EvidenceLevel::Scope,
+                ..ASK
+            },
+            R::EvidenceTooLow,
+        ),
+    ];
+    let mut reached = BTreeSet::new();
+    for (what, agent, request, reason) in rows {
+        assert_eq!(ask(&agent, &request), Err(reason), "{what}");
+        reached.insert(reason);
+    }
+    let all: BTreeSet<RefusalReason> = R::ALL.iter().copied().collect();
+    assert_eq!(reached, all, "a reason without a row");
+}
+
+#[test]
+fn of_several_refusals_the_one_nearest_to_a_yes_is_named() {
+    let ended = LiveGrant {
+        ends_at: at(-1),
+        ..live("team/ended")
+    };
+    let strict = live("team/strict");
+    let tcp = LiveGrant {
+        resource: Resource {
+            protocol: Protocol::Tcp,
+            ..strict.resource.clone()
+        },
+        ..live("team/tcp")
+    };
+    let low = Ask {
+        level: EvidenceLevel::Scope,
+        ..ASK
+    };
+    assert_eq!(
+        ask(&agent([tcp.clone()]), &low),
+        Err(RefusalReason::WrongProtocol)
+    );
+    assert_eq!(
+        ask(&agent([tcp.clone(), ended.clone()]), &low),
+        Err(RefusalReason::GrantEnded)
+    );
+    let all = [strict, tcp, ended];
+    assert_eq!(ask(&agent(all), &low), Err(RefusalReason::EvidenceTooLow));
+}
+
+#[test]
+fn a_granted_request_is_allowed_until_the_last_moment() {
+    assert_eq!(ask(&agent([live("team/g")]), &ASK), Ok("team/g".to_owned()));
+    let scope = LiveGrant {
+        requires: EvidenceLevel::Scope,
+        ..live("team/g")
+    };
+    for level in EvidenceLevel::ALL {
+        let request = Ask {
+            level,
+            minute: 9,
+            ..ASK
+        };
+        assert_eq!(
+            ask(&agent([scope.clone()]), &request),
+            Ok("team/g".to_owned())
+        );
+    }
+}
+
+#[test]
+fn of_several_grants_the_same_one_is_always_taken() {
+    let plain = live("team/a");
+    let later = LiveGrant {
+        ends_at: at(20),
+        ..live("team/b")
+    };
+    let latest = LiveGrant {
+        ends_at: at(20),
+        ..live("team/c")
+    };
+    let with_token = LiveGrant {
+        credential: Some(key("team/token")),
+        ..live("team/d")
+    };
+    let mut grants = vec![plain, later, latest, with_token];
+    for expected in ["team/d", "team/b", "team/c", "team/a"] {
+        let forwards = ask(&agent(grants.clone()), &ASK);
+        let backwards = ask(&agent(grants.iter().rev().cloned()), &ASK);
+        assert_eq!(forwards, Ok(expected.to_owned()));
+        assert_eq!(backwards, forwards, "the order of grants decided");
+        grants.retain(|grant| grant.key != key(expected));
+    }
+    assert_eq!(ask(&agent(grants), &ASK), Err(RefusalReason::NoGrant));
+}
+
+#[test]
+fn a_grant_that_a_process_cannot_use_does_not_hide_one_that_it_can() {
+    let strict = LiveGrant {
+        credential: Some(key("team/token")),
+        ..live("team/strict")
+    };
+    let open = LiveGrant {
+        requires: EvidenceLevel::Scope,
+        ..live("team/open")
+    };
+    let low = Ask {
+        level: EvidenceLevel::Scope,
+        ..ASK
+    };
+    assert_eq!(
+        ask(&agent([strict.clone(), open.clone()]), &low),
+        Ok("team/open".to_owned())
+    );
+    assert_eq!(
+        ask(&agent([strict, open]), &ASK),
+        Ok("team/strict".to_owned())
+    );
+}

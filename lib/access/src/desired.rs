@@ -1,0 +1,118 @@
+//! What should be so: the output of [`crate::compile`], and what nodes, kernel and broker work from.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    digest::Sha256Digest,
+    evidence::EvidenceLevel,
+    grant::{Protocol, Resource},
+    host::Host,
+    object::{ObjectKey, Uid},
+    port::Port,
+    process::ProcessSelector,
+    reason::GrantReason,
+};
+
+/// Everything that follows from what people wrote, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// What each agent may reach.
+    pub agents: BTreeMap<ObjectKey, DesiredAgent>,
+    /// Where each grant stands.
+    pub grants: BTreeMap<ObjectKey, GrantStanding>,
+}
+
+/// What one agent is and may reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredAgent {
+    /// The identity.
+    pub key: ObjectKey,
+    /// This life of the identity.
+    pub uid: Uid,
+    /// Executed files that are this agent.
+    pub processes: Vec<ProcessSelector>,
+    /// Its live grants, in the order of their keys.
+    pub grants: Vec<LiveGrant>,
+}
+
+impl DesiredAgent {
+    /// The one kernel slot for each destination and level: when the last grant that a process of that
+    /// level could use ends. Overlapping grants meet here, so that revoking one leaves exactly the other.
+    pub fn slots(&self) -> BTreeMap<Destination, BTreeMap<EvidenceLevel, Timestamp>> {
+        let mut slots: BTreeMap<Destination, BTreeMap<EvidenceLevel, Timestamp>> = BTreeMap::new();
+        for grant in &self.grants {
+            let ends = slots.entry(Destination::of(&grant.resource)).or_default();
+            for level in EvidenceLevel::ALL
+                .into_iter()
+                .filter(|level| *level >= grant.requires)
+            {
+                let end = ends.entry(level).or_insert(grant.ends_at);
+                *end = grant.ends_at.max(*end);
+            }
+        }
+        slots
+    }
+}
+
+/// Where a packet may go, and who carries it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Destination {
+    /// A name or an address.
+    pub host: Host,
+    /// The port.
+    pub port: Port,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+}
+
+impl Destination {
+    /// The destination a resource opens.
+    pub fn of(resource: &Resource) -> Self {
+        Self {
+            host: resource.host.clone(),
+            port: resource.port,
+            protocol: resource.protocol,
+        }
+    }
+}
+
+/// A grant that gives access now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveGrant {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// This life of the object.
+    pub uid: Uid,
+    /// The spec it was compiled from.
+    pub spec_hash: Sha256Digest,
+    /// The evidence demanded.
+    pub requires: EvidenceLevel,
+    /// What it opens.
+    pub resource: Resource,
+    /// The credential the broker puts into requests.
+    pub credential: Option<ObjectKey>,
+    /// When it ends: the earliest of its own end, its policies' limits and its approvals.
+    pub ends_at: Timestamp,
+}
+
+/// Where a grant stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantStanding {
+    /// This life of the object.
+    pub uid: Uid,
+    /// The spec this is about.
+    pub spec_hash: Sha256Digest,
+    /// The identity it is for.
+    pub identity: ObjectKey,
+    /// The reason of its `Ready` condition; `Active` alone means access.
+    pub reason: GrantReason,
+    /// When it was first ready. The caller keeps it, so that a duration never starts again; it moves
+    /// only earlier, when a clock is found to have been ahead.
+    pub activated_at: Option<Timestamp>,
+    /// When it ends or ended, if it ever began.
+    pub ends_at: Option<Timestamp>,
+    /// When its standing may change by time alone.
+    pub changes_at: Option<Timestamp>,
+}

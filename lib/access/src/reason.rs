@@ -1,0 +1,147 @@
+//! Every reason a grant gives nothing, and every reason a request is refused.
+//!
+//! Conditions, records and `explain` show these names; they are part of the API.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $message:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            /// Every reason, for documents and tables.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name that conditions and records show.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($variant),)*
+                }
+            }
+
+            /// What it means and what to do, for a person.
+            pub const fn message(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $message,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Where a grant stands: the reason of its `Ready` condition.
+    GrantReason {
+        /// Access is possible now.
+        Active => "access is possible until the grant ends",
+        /// `notBefore` lies ahead.
+        NotYetValid => "the grant begins later; see notBefore",
+        /// Its end is past.
+        Expired => "the grant has ended; write a new one for more time",
+        /// Taken back.
+        Revoked => "the grant was revoked; write a new one to give access again",
+        /// The identity it names does not exist.
+        IdentityNotFound => "no AgentIdentity of that name stands in the grant's namespace",
+        /// It demands evidence that the identity can never have.
+        EvidenceUnreachable => "the identity lists no processes, so that no process of it ever has that level of evidence",
+        /// The credential source it names does not exist.
+        CredentialNotFound => "no CredentialSource of that name exists",
+        /// The credential's owner does not let this identity have it used.
+        CredentialNotConsented => "the owner of the credential does not list this identity under allowedConsumers",
+        /// The credential may not be sent to the grant's host.
+        CredentialHostNotAllowed => "the owner of the credential does not list this host under allowedHosts",
+        /// A policy denies it.
+        DeniedByPolicy => "an AccessPolicy denies grants for this host",
+        /// Approvals are missing, or no longer count.
+        ApprovalPending => "an AccessPolicy demands approvals that are missing or have run out",
+        /// Somebody said no.
+        ApprovalRejected => "the request was rejected",
+    }
+}
+
+reasons! {
+    /// Why a request or a connection is refused.
+    RefusalReason {
+        /// Nothing grants that destination to this agent.
+        NoGrant => "no grant of this agent names that host and port",
+        /// A grant names it, and it has ended.
+        GrantEnded => "the grant for that host has ended",
+        /// A grant names it, and demands better evidence than this process has.
+        EvidenceTooLow => "the grant for that host demands better evidence than this process has",
+        /// A grant names that host and port for another protocol.
+        WrongProtocol => "the grant for that host and port is for another protocol",
+    }
+}
+
+reasons! {
+    /// Why an executed file is not the agent, or is so at a lower level than one would expect.
+    AttestationReason {
+        /// No identity lists a file at that path.
+        NotListed => "the AgentIdentity lists no file at that path",
+        /// The file at a listed path has another content.
+        DigestMismatch => "the file is not the one that is listed: its SHA-256 differs",
+        /// The process was put into the scope from outside.
+        Entered => "the process came into the scope from outside; only what `lanyard run` started, and what that starts, has an identity",
+        /// The first file executed is not the one that was shown to the daemon.
+        OtherFile => "the file that was executed is not the one that was shown to the daemon before",
+        /// The file has no name any more, or never had one (memfd).
+        Unnamed => "the executed file has no name: it was deleted, or it lives in memory only",
+        /// The file could not be read.
+        Unreadable => "the executed file could not be read",
+        /// The file changed between its execution and its reading.
+        Changed => "the executed file is no longer the one the kernel opened",
+        /// The file is on a filesystem whose content may change under a running program.
+        Filesystem => "the executed file is on a filesystem that cannot be trusted to keep it (FUSE or network)",
+        /// The file is larger than what is hashed.
+        TooLarge => "the executed file is larger than what is hashed",
+        /// The execution was not seen, or is long gone.
+        NotObserved => "the execution of this process was not seen, so that nothing is known of it",
+    }
+}
+
+reasons! {
+    /// Why the kernel refused a socket, a connection or a packet.
+    ConnectionReason {
+        /// The process is not attested as an agent.
+        NoIdentity => "the process is not attested as the agent of this scope",
+        /// Nothing grants that destination to this process.
+        NoGrant => "no grant of this agent names that address and port",
+        /// The grant has ended or was revoked.
+        GrantEnded => "the grant for that destination has ended or was revoked",
+        /// A kind of socket that nothing in a scope may have.
+        SocketKind => "inside a scope only TCP and UDP sockets can be made",
+        /// A packet of a socket that was never allowed to go anywhere.
+        Untagged => "the socket was never allowed to reach that destination",
+        /// A kernel map is full.
+        MapFull => "a kernel map is full; what cannot be remembered is refused",
+        /// The scope has no broker for that address family.
+        NoBroker => "the scope has no broker for that address family",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_says_something_to_a_person() {
+        for reason in GrantReason::ALL {
+            assert!(reason.message().len() > 10, "{reason}");
+        }
+        for reason in RefusalReason::ALL {
+            assert!(reason.message().len() > 10, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What the loader writes into the programs' read-only data before the kernel checks them.
+
+use crate::plain::plain;
+
+plain! {
+    /// Offsets of kernel struct members, in bytes, read from the running kernel's BTF.
+    pub struct Offsets {
+        /// `task_struct.pid`
+        pub task_pid: u32,
+        /// `task_struct.tgid`
+        pub task_tgid: u32,
+        /// `task_struct.signal`
+        pub task_signal: u32,
+        /// `signal_struct.live`
+        pub signal_live: u32,
+        /// `linux_binprm.file`
+        pub binprm_file: u32,
+        /// `linux_binprm.filename`
+        pub binprm_filename: u32,
+        /// `file.f_inode`
+        pub file_inode: u32,
+        /// `inode.i_ino`
+        pub inode_number: u32,
+        /// `inode.i_sb`
+        pub inode_super_block: u32,
+        /// `inode.i_generation`
+        pub inode_generation: u32,
+        /// `inode.i_size`
+        pub inode_size: u32,
+        /// `inode.i_nlink`
+        pub inode_links: u32,
+        /// Seconds of `inode.i_ctime`
+        pub inode_changed: u32,
+        /// Nanoseconds of `inode.i_ctime`
+        pub inode_changed_nanos: u32,
+        /// `super_block.s_dev`
+        pub super_block_device: u32,
+    }
+}

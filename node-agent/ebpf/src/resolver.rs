@@ -1,0 +1,160 @@
+//! UDP without connect: datagrams to port 53 go to the scope's resolver and seem to come from where they
+//! were sent to; others go nowhere.
+
+use aya_ebpf::{
+    bindings::bpf_sock_addr, helpers::bpf_get_socket_cookie, macros::cgroup_sock_addr,
+    programs::SockAddrContext,
+};
+use lanyard_node_agent_abi::{cause::Cause, grant::carrier, tag::Tag};
+
+use crate::{
+    connect::{
+        ALLOW, LOOPBACK4, LOOPBACK6, REFUSE, broker_port, bytes, is_mapped, mapped, socket,
+        user_ip4, user_ip6, user_port,
+    },
+    refusal::report_attempt,
+    route::{self, Attempt, UDP, untied_tag},
+    socket_storage::{set_tag, tag_of},
+    subject::{self, Subject},
+};
+
+/// IPv4.
+#[cgroup_sock_addr(sendmsg4)]
+pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    let Some(subject) = subject::current() else {
+        return ALLOW;
+    };
+    let address = ctx.sock_addr;
+    let attempt = Attempt {
+        address: mapped(user_ip4(address)),
+        port: user_port(address),
+        protocol: UDP,
+    };
+    match lead_to_resolver(address, &subject, &attempt, false) {
+        Ok(port) => {
+            // SAFETY: the context of this run; the verifier knows these members as writable.
+            unsafe {
+                (*address).user_ip4 = LOOPBACK4;
+                (*address).user_port = u32::from(port);
+            }
+            ALLOW
+        }
+        Err(cause) => refuse(&subject, &attempt, cause),
+    }
+}
+
+/// IPv6. The kernel takes no rewritten v4-mapped address here (udpv6_sendmsg), and hands v4-mapped ones to
+/// the IPv4 hook itself.
+#[cgroup_sock_addr(sendmsg6)]
+pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    let Some(subject) = subject::current() else {
+        return ALLOW;
+    };
+    let address = ctx.sock_addr;
+    let words = user_ip6(address);
+    let attempt = Attempt {
+        address: bytes(&words),
+        port: user_port(address),
+        protocol: UDP,
+    };
+    if is_mapped(&words) {
+        return refuse(&subject, &attempt, Cause::NoGrant);
+    }
+    match lead_to_resolver(address, &subject, &attempt, true) {
+        Ok(port) => {
+            // SAFETY: the context of this run; the verifier knows these members as writable.
+            unsafe {
+                (*address).user_ip6[0] = 0;
+                (*address).user_ip6[1] = 0;
+                (*address).user_ip6[2] = 0;
+                (*address).user_ip6[3] = LOOPBACK6;
+                (*address).user_port = u32::from(port);
+            }
+            ALLOW
+        }
+        Err(cause) => refuse(&subject, &attempt, cause),
+    }
+}
+
+/// IPv4.
+#[cgroup_sock_addr(recvmsg4)]
+pub(crate) fn recvmsg4(ctx: SockAddrContext) -> i32 {
+    let address = ctx.sock_addr;
+    if let Some(tag) = resolver_tag(address)
+        && let Some(ports) = route::ports(tag.scope)
+        && user_ip4(address) == LOOPBACK4
+        && user_port(address) == ports.dns4
+    {
+        let [.., a, b, c, d] = tag.address;
+        // SAFETY: the context of this run; the verifier knows these members as writable.
+        unsafe {
+            (*address).user_ip4 = u32::from_ne_bytes([a, b, c, d]);
+            (*address).user_port = u32::from(tag.port);
+        }
+    }
+    ALLOW
+}
+
+/// IPv6.
+#[cgroup_sock_addr(recvmsg6)]
+pub(crate) fn recvmsg6(ctx: SockAddrContext) -> i32 {
+    let address = ctx.sock_addr;
+    if let Some(tag) = resolver_tag(address)
+        && let Some(ports) = route::ports(tag.scope)
+        && user_ip6(address) == [0, 0, 0, LOOPBACK6]
+        && user_port(address) == ports.dns6
+    {
+        let word = |at: usize| {
+            u32::from_ne_bytes([
+                tag.address[at],
+                tag.address[at + 1],
+                tag.address[at + 2],
+                tag.address[at + 3],
+            ])
+        };
+        // SAFETY: the context of this run; the verifier knows these members as writable.
+        unsafe {
+            (*address).user_ip6[0] = word(0);
+            (*address).user_ip6[1] = word(4);
+            (*address).user_ip6[2] = word(8);
+            (*address).user_ip6[3] = word(12);
+            (*address).user_port = u32::from(tag.port);
+        }
+    }
+    ALLOW
+}
+
+#[inline(always)]
+fn lead_to_resolver(
+    address: *mut bpf_sock_addr,
+    subject: &Subject,
+    attempt: &Attempt,
+    v6: bool,
+) -> Result<u16, Cause> {
+    if !attempt.is_for_resolver() {
+        return Err(Cause::NoGrant);
+    }
+    let port = broker_port(subject, carrier::RESOLVER, UDP, v6)?;
+    let mut tag = untied_tag(subject, attempt);
+    tag.carrier = carrier::RESOLVER;
+    // SAFETY: the context of this run.
+    tag.cookie = unsafe { bpf_get_socket_cookie(address.cast()) };
+    if set_tag(socket(address), &tag) {
+        Ok(port)
+    } else {
+        Err(Cause::MapFull)
+    }
+}
+
+#[inline(always)]
+fn resolver_tag(address: *mut bpf_sock_addr) -> Option<Tag> {
+    tag_of(socket(address))
+        .copied()
+        .filter(|tag| tag.carrier == carrier::RESOLVER)
+}
+
+#[inline(always)]
+fn refuse(subject: &Subject, attempt: &Attempt, cause: Cause) -> i32 {
+    report_attempt(subject, attempt, cause);
+    REFUSE
+}

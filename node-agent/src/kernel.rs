@@ -1,0 +1,81 @@
+//! The kernel side of a node: the only place that knows aya.
+//!
+//! Programs and maps are pinned, so that they enforce on when the node agent is dead. A node agent that
+//! finds them complete takes them over as they are: nothing is loaded, detached or replaced, and so there
+//! is no moment without them.
+
+mod btf;
+pub mod clock;
+mod maps;
+mod object;
+mod pins;
+mod raw_link;
+mod rings;
+pub mod sever;
+mod shared;
+
+use std::path::Path;
+
+use thiserror::Error;
+
+pub use self::{
+    btf::BtfError,
+    maps::{MapError, Maps},
+    object::LoadError,
+    pins::{PinError, Pins},
+    rings::Rings,
+};
+
+/// Why the kernel does not enforce.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// The kernel's own description lacks something.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The programs were not accepted.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A map could not be opened.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// The pins cannot be used.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+}
+
+/// What a node agent works with.
+pub struct Kernel {
+    /// What the programs decide by.
+    pub maps: Maps,
+    /// What they tell.
+    pub rings: Rings,
+    /// Whether programs and maps of an earlier run were taken over.
+    pub adopted: bool,
+}
+
+impl Kernel {
+    /// Enforces below `attach_root` for `node`, or takes over what already does.
+    pub fn open(node: &str, attach_root: &Path) -> Result<Self, KernelError> {
+        let pins = Self::pins(node);
+        let adopted = pins.find()? == pins::Found::Complete;
+        if !adopted {
+            let offsets = btf::offsets()?;
+            pins.prepare()?;
+            if let Err(error) = object::load(&pins, attach_root, offsets) {
+                pins.remove()?;
+                return Err(error.into());
+            }
+            pins.complete()?;
+        }
+        Ok(Self {
+            maps: Maps::open(&pins)?,
+            rings: Rings::open(&pins)?,
+            adopted,
+        })
+    }
+
+    /// The pins of `node`, whether or not anything is there.
+    pub fn pins(node: &str) -> Pins {
+        Pins::of(node, &object::digest())
+    }
+}

@@ -1,0 +1,185 @@
+//! Where programs and maps outlive the node agent: `/sys/fs/bpf/lanyard/NODE/vABI`.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use lanyard_access::digest::Sha256Digest;
+use lanyard_node_agent_abi::VERSION;
+use thiserror::Error;
+
+/// Why the pins cannot be used.
+#[derive(Debug, Error)]
+pub enum PinError {
+    /// No BPF filesystem.
+    #[error("{0} is not a BPF filesystem; mount it with: mount -t bpf bpf {0}")]
+    NotBpf(PathBuf),
+    /// The system refused.
+    #[error("{attempt} {path}: {source}")]
+    System {
+        /// What was attempted.
+        attempt: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another build's programs enforce here.
+    #[error(
+        "the kernel programs of another build enforce on this node; end them first with: lanyard down"
+    )]
+    OtherBuild,
+}
+
+/// The folder of one node's pins.
+#[derive(Debug, Clone)]
+pub struct Pins {
+    node: PathBuf,
+    folder: PathBuf,
+    marker: PathBuf,
+}
+
+/// What was found under the pins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, or the rest of a start that never got to enforce anything.
+    Nothing,
+    /// Everything, of this very object.
+    Complete,
+}
+
+impl Pins {
+    /// Where the BPF filesystem is expected.
+    pub const BPF: &'static str = "/sys/fs/bpf";
+
+    /// The pins of `node` for the object with that digest.
+    pub fn of(node: &str, object: &Sha256Digest) -> Self {
+        let node = Path::new(Self::BPF).join("lanyard").join(node);
+        let folder = node.join(format!("v{VERSION}"));
+        // A folder, for the BPF filesystem keeps no files; made last, when everything stands.
+        let marker = folder.join(format!("object_{object}"));
+        Self {
+            node,
+            folder,
+            marker,
+        }
+    }
+
+    /// The path of a pinned map.
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("map_{name}"))
+    }
+
+    /// The path of a pinned link.
+    pub fn link(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("link_{name}"))
+    }
+
+    /// Looks at what is there. A start that was cut short is cleaned up: it enforced nothing for anybody.
+    pub fn find(&self) -> Result<Found, PinError> {
+        self.check_filesystem()?;
+        if !self.folder.exists() {
+            return Ok(Found::Nothing);
+        }
+        if self.marker.exists() {
+            return Ok(Found::Complete);
+        }
+        let names = entries(&self.folder)?;
+        if names
+            .iter()
+            .any(|path| name_of(path).starts_with("object_"))
+        {
+            return Err(PinError::OtherBuild);
+        }
+        self.remove()?;
+        Ok(Found::Nothing)
+    }
+
+    /// Makes the folder, closed to everybody but root.
+    pub fn prepare(&self) -> Result<(), PinError> {
+        let top = Path::new(Self::BPF).join("lanyard");
+        for folder in [&top, &self.node, &self.folder] {
+            if !folder.exists() {
+                let made = fs::DirBuilder::new().mode(0o700).create(folder);
+                made.map_err(|source| system("make", folder, source))?;
+            }
+            let closed = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+            closed.map_err(|source| system("close", folder, source))?;
+        }
+        Ok(())
+    }
+
+    /// Says that everything stands.
+    pub fn complete(&self) -> Result<(), PinError> {
+        fs::create_dir(&self.marker).map_err(|source| system("make", &self.marker, source))
+    }
+
+    /// Whether anything of this node is pinned, of whatever build.
+    pub fn is_anything_there(&self) -> bool {
+        self.node.exists()
+    }
+
+    /// Removes every pin of this node: enforcement ends with the last link.
+    ///
+    /// Links go first: a program without its maps cannot be, but one without its sisters could.
+    pub fn remove(&self) -> Result<(), PinError> {
+        if !self.node.exists() {
+            return Ok(());
+        }
+        for version in entries(&self.node)? {
+            let mut paths = entries(&version)?;
+            paths.sort_by_key(|path| !name_of(path).starts_with("link_"));
+            for path in paths {
+                let gone = if path.is_dir() {
+                    fs::remove_dir(&path)
+                } else {
+                    fs::remove_file(&path)
+                };
+                gone.map_err(|source| system("remove", &path, source))?;
+            }
+            fs::remove_dir(&version).map_err(|source| system("remove", &version, source))?;
+        }
+        fs::remove_dir(&self.node).map_err(|source| system("remove", &self.node, source))?;
+        // Other nodes' folders may stand beside this one.
+        let _ = fs::remove_dir(Path::new(Self::BPF).join("lanyard"));
+        Ok(())
+    }
+
+    #[expect(clippy::unused_self, reason = "a question about these pins' place")]
+    fn check_filesystem(&self) -> Result<(), PinError> {
+        // BPF_FS_MAGIC, include/uapi/linux/magic.h
+        const MAGIC: u64 = 0xcafe_4a11;
+        let path = Path::new(Self::BPF);
+        let stat =
+            rustix::fs::statfs(path).map_err(|source| system("look at", path, source.into()))?;
+        let magic = u64::try_from(stat.f_type).unwrap_or(0) & 0xffff_ffff;
+        if magic == MAGIC {
+            Ok(())
+        } else {
+            Err(PinError::NotBpf(path.to_owned()))
+        }
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, PinError> {
+    let read =
+        fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    read.map_err(|source| system("list", folder, source))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn system(attempt: &'static str, path: &Path, source: io::Error) -> PinError {
+    PinError::System {
+        attempt,
+        path: path.to_owned(),
+        source,
+    }
+}

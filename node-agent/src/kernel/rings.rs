@@ -1,0 +1,63 @@
+//! What the programs tell, as it comes.
+
+use std::os::fd::{AsRawFd, RawFd};
+
+use aya::maps::{Map, MapData, RingBuf};
+use lanyard_node_agent_abi::event::{ExecEvent, FlowEvent, RefusalEvent};
+
+use super::{
+    maps::{MapError, pinned},
+    pins::Pins,
+    shared::from_ring,
+};
+
+/// The three rings.
+pub struct Rings {
+    /// Executions and ends of images.
+    pub execs: Ring,
+    /// Refusals.
+    pub refusals: Ring,
+    /// Established connections.
+    pub flows: Ring,
+}
+
+impl Rings {
+    pub(super) fn open(pins: &Pins) -> Result<Self, MapError> {
+        Ok(Self {
+            execs: Ring::open(pins, "EXECS")?,
+            refusals: Ring::open(pins, "REFUSALS")?,
+            flows: Ring::open(pins, "FLOWS")?,
+        })
+    }
+}
+
+/// One ring. Its descriptor is readable when there is something in it.
+pub struct Ring(RingBuf<MapData>);
+
+impl Ring {
+    fn open(pins: &Pins, name: &'static str) -> Result<Self, MapError> {
+        let ring = RingBuf::try_from(Map::RingBuf(pinned(pins, name)?));
+        ring.map(Self).map_err(super::maps::failed("open", name))
+    }
+
+    /// The next event of ring `EXECS`.
+    pub fn next_exec(&mut self) -> Option<ExecEvent> {
+        from_ring(&self.0.next()?)
+    }
+
+    /// The next event of ring `REFUSALS`.
+    pub fn next_refusal(&mut self) -> Option<RefusalEvent> {
+        from_ring(&self.0.next()?)
+    }
+
+    /// The next event of ring `FLOWS`.
+    pub fn next_flow(&mut self) -> Option<FlowEvent> {
+        from_ring(&self.0.next()?)
+    }
+}
+
+impl AsRawFd for Ring {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}

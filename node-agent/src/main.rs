@@ -1,0 +1,3 @@
+//! Starts the node agent.
+
+fn main() {}
