@@ -23,7 +23,7 @@ pub use self::{
     maps::{MapError, Maps},
     object::LoadError,
     pins::{PinError, Pins},
-    rings::Rings,
+    rings::{Ring, Rings},
 };
 
 /// Why the kernel does not enforce.

@@ -1,3 +1,40 @@
 //! Starts the node agent.
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use lanyard_node_agent::args::{Arguments, Verb};
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        rustix::process::geteuid().is_root(),
+        "only root can enforce; type the same with `sudo` before it"
+    );
+    match &arguments.verb {
+        #[cfg(feature = "local")]
+        Verb::Local(local) => {
+            start_log(&local.place.log)?;
+            lanyard_node_agent::local::run(local).context("enforce on this machine")
+        }
+        #[cfg(feature = "local")]
+        Verb::Down(down) => {
+            start_log(&down.place.log)?;
+            lanyard_node_agent::local::down(down).context("end enforcement on this machine")
+        }
+    }
+}
+
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    lanyard_daemon::log::start(filter).context("start the log")
+}

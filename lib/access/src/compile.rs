@@ -83,3 +83,6 @@ pub fn agent_of<'a>(
         grants: live,
     }
 }
+
+#[cfg(test)]
+mod tests;

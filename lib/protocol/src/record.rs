@@ -95,6 +95,9 @@ pub enum Event {
         name: Option<DnsName>,
         /// Why.
         reason: ConnectionReason,
+        /// Why the process is not the agent, when that is the reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<AttestationReason>,
     },
     /// A name was asked for that nothing grants.
     NameRefused {

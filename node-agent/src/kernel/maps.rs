@@ -134,6 +134,12 @@ impl Maps {
         }
     }
 
+    /// What is known of one process. A process that was moved into a scope and has executed nothing since
+    /// is not known.
+    pub fn process(&self, tgid: u32) -> Option<Process> {
+        self.processes.get(&tgid, 0).ok().map(|process| process.0)
+    }
+
     /// What is known of every process of every scope, by thread group.
     pub fn processes(&self) -> BTreeMap<u32, Process> {
         self.processes

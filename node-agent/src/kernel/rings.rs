@@ -1,9 +1,14 @@
 //! What the programs tell, as it comes.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+};
 
 use aya::maps::{Map, MapData, RingBuf};
 use lanyard_node_agent_abi::event::{ExecEvent, FlowEvent, RefusalEvent};
+
+use tokio::io::unix::AsyncFd;
 
 use super::{
     maps::{MapError, pinned},
@@ -40,6 +45,18 @@ impl Ring {
         ring.map(Self).map_err(super::maps::failed("open", name))
     }
 
+    /// The ring, told of by the runtime when there is something in it.
+    pub fn watch(self) -> io::Result<AsyncFd<Self>> {
+        #[expect(
+            unsafe_code,
+            reason = "tokio wants the promise that the descriptor stays the same one"
+        )]
+        // SAFETY: `as_raw_fd` is the map's own descriptor, which the ring owns and never changes.
+        unsafe {
+            AsyncFd::register(self).map_err(io::Error::from)
+        }
+    }
+
     /// The next event of ring `EXECS`.
     pub fn next_exec(&mut self) -> Option<ExecEvent> {
         from_ring(&self.0.next()?)
@@ -53,6 +70,12 @@ impl Ring {
     /// The next event of ring `FLOWS`.
     pub fn next_flow(&mut self) -> Option<FlowEvent> {
         from_ring(&self.0.next()?)
+    }
+}
+
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

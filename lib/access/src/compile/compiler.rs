@@ -43,14 +43,14 @@ pub struct Delta {
 
 /// Keeps what is written and what follows from it.
 ///
-/// What a call costs does not depend on how much is written, with three exceptions:
+/// A change costs what the agents that it touches have in grants, times the number of policies, for an
+/// agent is compiled as a whole; how much else is written matters only as the depth of ordered maps.
+/// What costs more:
 ///
-/// - a change costs in proportion to all grants of the agents it touches, for an agent is compiled as
-///   a whole;
-/// - a policy touches the agents of the grants it applies to, and is looked for among the grants
-///   for its hosts, else those in its namespaces; without hosts and namespaces it is about every grant;
-/// - a `now` before that of the last [`Self::compile`] compiles every agent, and [`Self::replace`]
-///   compares every object.
+/// - a policy touches the agents of all grants it applies to. They are looked for among the grants for
+///   its hosts, else among those in its namespaces, and a policy without either is about every grant;
+/// - a `now` before that of the last [`Self::compile`] compiles every agent;
+/// - [`Self::replace`] compares every object.
 #[derive(Debug, Default)]
 pub struct Compiler {
     written: Written,

@@ -42,7 +42,7 @@ impl Past {
 pub struct History {
     /// Nearly every key has one life, and nearly every life one spec: lists take the least memory.
     lives: BTreeMap<ObjectKey, Vec<Life>>,
-    /// Lives that are over, the first to end first. One that came back may be among them.
+    /// Lives that are over, the first to end first.
     over: VecDeque<(ObjectKey, Uid)>,
 }
 
@@ -100,23 +100,31 @@ impl History {
         if grant.revoked {
             self.life_mut(&grant.key, &grant.uid).revoked = true;
         }
-        if let Some(life) = self.known_life_mut(&grant.key, &grant.uid) {
-            life.is_over = false;
-        }
+        self.unbury(&grant.key, &grant.uid);
         grant
     }
 
     /// Notes that a life is over, and forgets the first that ended when too many did.
     pub(super) fn bury(&mut self, key: &ObjectKey, uid: &Uid) {
-        let Some(life) = self.known_life_mut(key, uid) else {
-            return;
-        };
-        life.is_over = true;
+        match self.known_life_mut(key, uid) {
+            Some(life) if !life.is_over => life.is_over = true,
+            Some(_) | None => return,
+        }
         self.over.push_back((key.clone(), uid.clone()));
         while self.over.len() > Self::MOST_OVER {
             if let Some((key, uid)) = self.over.pop_front() {
-                self.forget_if_over(&key, &uid);
+                self.forget(&key, &uid);
             }
+        }
+    }
+
+    fn unbury(&mut self, key: &ObjectKey, uid: &Uid) {
+        if let Some(life) = self.known_life_mut(key, uid)
+            && life.is_over
+        {
+            life.is_over = false;
+            self.over
+                .retain(|(other_key, other_uid)| other_key != key || other_uid != uid);
         }
     }
 
@@ -125,9 +133,7 @@ impl History {
         let mut over = Vec::new();
         for (key, lives) in &self.lives {
             let living = grants.get(key).map(|grant| &grant.uid);
-            let ended = lives
-                .iter()
-                .filter(|life| !life.is_over && living != Some(&life.uid));
+            let ended = lives.iter().filter(|life| living != Some(&life.uid));
             over.extend(ended.map(|life| (key.clone(), life.uid.clone())));
         }
         for (key, uid) in over {
@@ -135,9 +141,9 @@ impl History {
         }
     }
 
-    fn forget_if_over(&mut self, key: &ObjectKey, uid: &Uid) {
+    fn forget(&mut self, key: &ObjectKey, uid: &Uid) {
         if let Some(lives) = self.lives.get_mut(key) {
-            lives.retain(|life| life.uid != *uid || !life.is_over);
+            lives.retain(|life| life.uid != *uid);
             if lives.is_empty() {
                 self.lives.remove(key);
             }

@@ -8,7 +8,7 @@ use crate::{approval::Approval, grant::Grant, host::Host, object::ObjectKey, pol
 type Referrers<K> = BTreeMap<K, BTreeSet<ObjectKey>>;
 
 /// References backwards. It changes together with [`Written`], in the compiler alone.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Index {
     grants_by_identity: Referrers<ObjectKey>,
     grants_by_credential: Referrers<ObjectKey>,

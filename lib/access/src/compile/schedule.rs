@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::object::ObjectKey;
 
 /// At most one moment for each agent: the first at which it must be compiled again.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Schedule {
     moments: BTreeSet<(Timestamp, ObjectKey)>,
     moment_of: BTreeMap<ObjectKey, Timestamp>,

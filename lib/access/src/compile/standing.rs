@@ -62,8 +62,6 @@ pub(super) fn standing_after<'a>(
         None if is_approved => GrantReason::Active,
         None => GrantReason::ApprovalPending,
     };
-    let activated_at =
-        activated_at.filter(|_| first_ready.is_some() || reason == GrantReason::Active);
     let ends_at = activated_at.and(earliest(own_end, approved_until));
     let passed = [own_end, ends_at].into_iter().flatten();
     let ended_at = passed.filter(|end| *end <= clock).max().max(past.ended_at);

@@ -46,6 +46,12 @@ const ASK: Ask = Ask {
     minute: 0,
 };
 
+fn asking(change: impl FnOnce(&mut Ask)) -> Ask {
+    let mut ask = ASK;
+    change(&mut ask);
+    ask
+}
+
 /// The name of the grant that allows it, or why it is refused.
 fn ask(agent: &DesiredAgent, ask: &Ask) -> Result<String, RefusalReason> {
     let request = Request {
@@ -63,106 +69,60 @@ fn ask(agent: &DesiredAgent, ask: &Ask) -> Result<String, RefusalReason> {
 #[test]
 fn a_request_is_refused_for_what_stands_nearest_in_its_way() {
     use RefusalReason as R;
-    let one = agent([live("team/g")]);
     let rows = [
-        ("no grant at all", agent([]), ASK, R::NoGrant),
         (
             "another host",
-            one.clone(),
-            Ask {
-                host: "example.com",
-                ..ASK
-            },
+            asking(|a| a.host = "example.com"),
             R::NoGrant,
         ),
         (
             "a host below",
-            one.clone(),
-            Ask {
-                host: "x.api.example.com",
-                ..ASK
-            },
+            asking(|a| a.host = "x.api.example.com"),
             R::NoGrant,
         ),
-        (
-            "another port",
-            one.clone(),
-            Ask { port: 8443, ..ASK },
-            R::NoGrant,
-        ),
-        (
-            "another port and protocol",
-            one.clone(),
-            Ask {
-                port: 80,
-                protocol: Protocol::Tcp,
-                ..ASK
-            },
-            R::NoGrant,
-        ),
+        ("an address", asking(|a| a.host = "10.0.0.1"), R::NoGrant),
+        ("another port", asking(|a| a.port = 8443), R::NoGrant),
         (
             "another protocol",
-            one.clone(),
-            Ask {
-                protocol: Protocol::Tcp,
-                ..ASK
-            },
+            asking(|a| a.protocol = Protocol::Tcp),
             R::WrongProtocol,
         ),
-        (
-            "another protocol, ended",
-            one.clone(),
-            Ask {
-                protocol: Protocol::Tcp,
-                minute: 10,
-                ..ASK
-            },
-            R::WrongProtocol,
-        ),
-        (
-            "the end is now",
-            one.clone(),
-            Ask { minute: 10, ..ASK },
-            R::GrantEnded,
-        ),
-        (
-            "the end is past",
-            one.clone(),
-            Ask { minute: 11, ..ASK },
-            R::GrantEnded,
-        ),
-        (
-            "ended and too little evidence",
-            one.clone(),
-            Ask {
-                minute: 11,
-                level: EvidenceLevel::Scope,
-                ..ASK
-            },
-            R::GrantEnded,
-        ),
+        ("the end is now", asking(|a| a.minute = 10), R::GrantEnded),
+        ("the end is past", asking(|a| a.minute = 11), R::GrantEnded),
         (
             "a descendant only",
-            one.clone(),
-            Ask {
-                level: EvidenceLevel::Lineage,
-                ..ASK
-            },
+            asking(|a| a.level = EvidenceLevel::Lineage),
             R::EvidenceTooLow,
         ),
         (
             "a neighbour only",
-            one,
-            Ask {
-                level: EvidenceLevel::Scope,
-                ..ASK
-            },
+            asking(|a| a.level = EvidenceLevel::Scope),
             R::EvidenceTooLow,
+        ),
+        (
+            "another port and protocol",
+            asking(|a| (a.port, a.protocol) = (80, Protocol::Tcp)),
+            R::NoGrant,
+        ),
+        (
+            "another protocol, ended",
+            asking(|a| (a.protocol, a.minute) = (Protocol::Tcp, 10)),
+            R::WrongProtocol,
+        ),
+        (
+            "a neighbour, ended",
+            asking(|a| (a.level, a.minute) = (EvidenceLevel::Scope, 11)),
+            R::GrantEnded,
         ),
     ];
     let mut reached = BTreeSet::new();
-    for (what, agent, request, reason) in rows {
-        assert_eq!(ask(&agent, &request), Err(reason), "{what}");
+    assert_eq!(ask(&agent([]), &ASK), Err(R::NoGrant), "no grant at all");
+    for (what, request, reason) in rows {
+        assert_eq!(
+            ask(&agent([live("team/g")]), &request),
+            Err(reason),
+            "{what}"
+        );
         reached.insert(reason);
     }
     let all: BTreeSet<RefusalReason> = R::ALL.iter().copied().collect();
@@ -216,6 +176,20 @@ fn a_granted_request_is_allowed_until_the_last_moment() {
             ask(&agent([scope.clone()]), &request),
             Ok("team/g".to_owned())
         );
+    }
+}
+
+#[test]
+fn a_level_is_enough_for_itself_and_for_what_is_below() {
+    for requires in EvidenceLevel::ALL {
+        for level in EvidenceLevel::ALL {
+            let agent = agent([LiveGrant {
+                requires,
+                ..live("team/g")
+            }]);
+            let answer = ask(&agent, &Ask { level, ..ASK });
+            assert_eq!(answer.is_ok(), level >= requires, "{level} for {requires}");
+        }
     }
 }
 

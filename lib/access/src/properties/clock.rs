@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use proptest::{collection, prelude::*};
 
-use super::world::{Step, any_rewrite, any_written, take_all};
+use super::world::{Step, any_grant_key, any_written, take_all};
 use crate::{
     compile::{Compiler, Written},
     object::ObjectKey,
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone)]
 enum Event {
     /// A grant is written again as it stands.
-    WriteAgain(Step),
+    WriteAgain(ObjectKey),
     /// Everything is read again as it was at first.
     ReadAgain,
     /// The process ends and begins again, with the history it kept.
@@ -26,10 +26,7 @@ enum Event {
 
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        any_rewrite().prop_map(|step| match step {
-            Step::WriteAgain(key, _) => Event::WriteAgain(Step::WriteAgain(key, None)),
-            other @ (Step::Write(_) | Step::Decide(..)) => Event::WriteAgain(other),
-        }),
+        any_grant_key().prop_map(Event::WriteAgain),
         Just(Event::ReadAgain),
         Just(Event::Restart),
     ]
@@ -86,7 +83,7 @@ proptest! {
         let mut seen = BTreeMap::new();
         for (event, now) in rounds {
             match event {
-                Event::WriteAgain(step) => take_all(&mut compiler, [step]),
+                Event::WriteAgain(key) => take_all(&mut compiler, [Step::WriteAgain(key, None)]),
                 Event::ReadAgain => compiler.replace(world.clone()),
                 Event::Restart => {
                     compiler = Compiler::with_history(compiler.history().clone());

@@ -32,18 +32,20 @@ const AGENTS: [&str; 3] = ["a/x", "a/y", "b/x"];
 /// One thing that somebody does, made into a [`Change`] once it is known what is written by then.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Write(Change),
+    Write(Box<Change>),
     /// Writes a grant as it stands, without the moment it was first ready; or with another uid.
     WriteAgain(ObjectKey, Option<Uid>),
     /// Decides on a grant as it stands.
     Decide(ObjectKey, &'static str, Verdict, i64),
+    /// Deletes the approval of this number.
+    Undecide(usize),
 }
 
 impl Step {
     /// What changes, if the grant it is about exists.
     pub(super) fn change(self, written: &Written) -> Option<Change> {
         match self {
-            Self::Write(change) => Some(change),
+            Self::Write(change) => Some(*change),
             Self::WriteAgain(key, uid) => {
                 let mut grant = written.grants.get(&key)?.clone();
                 grant.activated_at = None;
@@ -58,31 +60,40 @@ impl Step {
                 };
                 Some(Change::Approval(approval.key.clone(), Some(approval)))
             }
+            Self::Undecide(number) => {
+                let key = written.approvals.keys().cycle().nth(number)?;
+                Some(Change::Approval(key.clone(), None))
+            }
         }
     }
 }
 
+fn write(change: Change) -> Step {
+    Step::Write(Box::new(change))
+}
+
 pub(super) fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => any_change_of_agent().prop_map(Step::Write),
-        6 => any_grant().prop_map(|grant| Step::Write(Change::Grant(grant.key.clone(), Some(grant)))),
-        1 => any_key(&GRANTS).prop_map(|key| Step::Write(Change::Grant(key, None))),
+        2 => any_change_of_agent().prop_map(write),
+        6 => any_grant().prop_map(|grant| write(Change::Grant(grant.key.clone(), Some(grant)))),
+        1 => any_grant_key().prop_map(|key| write(Change::Grant(key, None))),
         2 => any_rewrite(),
-        2 => any_policy().prop_map(|policy| Step::Write(Change::Policy(policy.name.clone(), Some(policy)))),
-        1 => any_policy().prop_map(|policy| Step::Write(Change::Policy(policy.name, None))),
-        2 => any_change_of_credential().prop_map(Step::Write),
+        2 => any_policy().prop_map(|policy| write(Change::Policy(policy.name.clone(), Some(policy)))),
+        1 => any_policy().prop_map(|policy| write(Change::Policy(policy.name, None))),
+        2 => any_change_of_credential().prop_map(write),
         4 => any_decision(),
+        1 => (0..4_usize).prop_map(Step::Undecide),
     ]
 }
 
-pub(super) fn any_rewrite() -> impl Strategy<Value = Step> {
+fn any_rewrite() -> impl Strategy<Value = Step> {
     let uid = option::weighted(0.2, select(vec![Uid::new("1"), Uid::new("2")]));
-    (any_key(&GRANTS), uid).prop_map(|(key, uid)| Step::WriteAgain(key, uid))
+    (any_grant_key(), uid).prop_map(|(key, uid)| Step::WriteAgain(key, uid))
 }
 
 fn any_decision() -> impl Strategy<Value = Step> {
     let verdict = prop_oneof![9 => Just(Verdict::Approve), 1 => Just(Verdict::Reject)];
-    (any_key(&GRANTS), select(vec!["ann", "bob"]), verdict, HOUR)
+    (any_grant_key(), select(vec!["ann", "bob"]), verdict, HOUR)
         .prop_map(|(key, who, verdict, minute)| Step::Decide(key, who, verdict, minute))
 }
 
@@ -117,6 +128,10 @@ fn any_key(of: &[&str]) -> impl Strategy<Value = ObjectKey> + use<> {
     select(of.iter().map(|text| key(text)).collect::<Vec<_>>())
 }
 
+pub(super) fn any_grant_key() -> impl Strategy<Value = ObjectKey> {
+    any_key(&GRANTS)
+}
+
 fn any_change_of_agent() -> impl Strategy<Value = Change> {
     let identity = (any_key(&AGENTS), any::<bool>()).prop_map(|(key, lists_processes)| {
         let mut identity: Identity = sample::identity(&key.to_string());
@@ -148,7 +163,7 @@ pub(super) fn any_grant() -> impl Strategy<Value = Grant> {
         HOUR.prop_map(|minute| Lifetime::Until(at(minute))),
     ];
     (
-        any_key(&GRANTS),
+        any_grant_key(),
         prop_oneof![4 => select(vec!["x", "y"]), 1 => Just("z")],
         option::of(select(EvidenceLevel::ALL.to_vec())),
         select(HOSTS.to_vec()),

@@ -96,6 +96,25 @@ fn a_life_that_came_back_is_not_forgotten() {
 }
 
 #[test]
+fn what_goes_and_comes_back_again_and_again_takes_no_room_from_others() {
+    let mut history = History::default();
+    let written = grant("team/g", "team/bot");
+    history.remember(&key("team/old"), &uid(), &spec(1), ready(0));
+    history.remember(&written.key, &written.uid, &written.spec_hash, ready(0));
+    history.bury(&key("team/old"), &uid());
+    for _ in 0..=History::MOST_OVER {
+        history.bury(&written.key, &written.uid);
+        history.bury(&written.key, &written.uid);
+        history.admit(written.clone());
+    }
+    assert_eq!(
+        history.past_of(&key("team/old"), &uid(), &spec(1)),
+        ready(0)
+    );
+    assert_eq!(history.over.len(), 1);
+}
+
+#[test]
 fn what_is_revoked_stays_so_for_its_life_whatever_its_spec() {
     let mut history = History::default();
     let written = grant("team/g", "team/bot");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{super::*, *};
 use crate::{
     policy::Effect,
-    sample::{host, policy},
+    sample::{approval, host, policy},
 };
 
 fn keys<const N: usize>(names: [&str; N]) -> BTreeSet<ObjectKey> {
@@ -74,6 +74,30 @@ fn replacing_everything_by_the_same_touches_nothing() {
     compiler.compile(at(0));
     compiler.replace(written);
     assert_eq!(compiler.dirty, BTreeSet::new());
+}
+
+#[test]
+fn what_is_gone_leaves_nothing_behind() {
+    let mut compiler = fed();
+    let with_credential = Grant {
+        credential: Some(key("team/token")),
+        ..open()
+    };
+    let yes = approval(&with_credential, "ann", at(5));
+    write(&mut compiler, with_credential);
+    compiler.apply(Change::Approval(yes.key.clone(), Some(yes.clone())));
+    compiler.compile(at(0));
+    let elsewhere = Approval {
+        grant: key("team/other"),
+        ..yes
+    };
+    compiler.apply(Change::Approval(elsewhere.key.clone(), Some(elsewhere)));
+    compiler.compile(at(0));
+    compiler.replace(Written::default());
+    compiler.compile(at(0));
+    assert_eq!(*compiler.desired(), Desired::default());
+    assert_eq!(compiler.index, Index::default());
+    assert_eq!(compiler.schedule, Schedule::default());
 }
 
 #[test]

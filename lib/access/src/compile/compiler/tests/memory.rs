@@ -100,6 +100,33 @@ fn a_later_compiler_with_the_history_goes_on_where_the_first_stopped() {
 }
 
 #[test]
+fn the_past_of_many_lives_is_not_kept_for_ever() {
+    let mut compiler = fed();
+    let life = |number: usize| Grant {
+        uid: Uid::new(number.to_string()),
+        ..open()
+    };
+    for number in 0..History::MOST_OVER + 2 {
+        write(&mut compiler, life(number));
+        compiler.compile(at(0));
+    }
+    let began = |number| {
+        let Grant {
+            key,
+            uid,
+            spec_hash,
+            ..
+        } = life(number);
+        compiler
+            .history()
+            .past_of(&key, &uid, &spec_hash)
+            .activated_at
+    };
+    assert_eq!(began(0), None);
+    assert_eq!(began(1), Some(at(0)));
+}
+
+#[test]
 fn the_past_of_grants_deleted_in_between_is_not_kept_for_ever() {
     let mut history = History::default();
     let past = crate::compile::Past {

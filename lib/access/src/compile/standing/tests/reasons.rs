@@ -108,6 +108,11 @@ fn rows_of_credentials() -> Vec<Row> {
     let listed = consent(|c| {
         c.consumers.identities = BTreeSet::from(["bot".parse().unwrap()]);
     });
+    let own = Grant {
+        credential: Some(key("team/token")),
+        ..open()
+    };
+    let in_own = bot().with_credential(credential("team/token"));
     let own_only = consent(|c| c.consumers.namespaces.clear());
     vec![
         row(
@@ -140,6 +145,7 @@ fn rows_of_credentials() -> Vec<Row> {
             to_address,
             consent(|_| ()),
         ),
+        row("own namespace", R::Active, own, in_own),
         row("identity listed", R::Active, with_credential(), listed),
         row(
             "namespace listed",

@@ -1,0 +1,28 @@
+//! The identity sidecar of one scope: it answers names, speaks TLS for them, decides each request, and puts
+//! in the credential that the grant names.
+//!
+//! It lives beside code that is not trusted: it knows no API server and no kernel map. All it works from
+//! comes over one socket pair from its node agent ([`agent`]); who connects, it learns from the kernel
+//! ([`broker::KernelTags`]).
+
+pub mod agent;
+pub mod args;
+pub mod broker;
+pub mod clock;
+mod connection;
+mod credential;
+mod deadline;
+mod frequency;
+pub mod handover;
+pub mod hardening;
+mod http;
+mod interception;
+mod limits;
+mod open_request;
+pub mod resolver;
+pub mod scope;
+mod scrub;
+pub mod server;
+mod socket_tag;
+mod splice;
+mod upstream;

@@ -1,0 +1,13 @@
+//! How much one scope may make the broker do.
+
+/// Connections at a time; more wait in the kernel's queue.
+pub(crate) const CONNECTIONS: u32 = 1024;
+
+/// Headers of one message.
+pub(crate) const HEADERS: usize = 100;
+
+/// Bytes of the head of one message.
+pub(crate) const HEADER_BYTES: usize = 64 << 10;
+
+/// Bytes that are read ahead of what the other side takes.
+pub(crate) const BUFFER_BYTES: usize = HEADER_BYTES + (8 << 10);

@@ -1,0 +1,76 @@
+//! Receives queries over UDP and TCP, and records the names that are refused.
+
+use std::{io, sync::Arc, time::Duration};
+
+use lanyard_protocol::record::Event;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::timeout,
+};
+
+use super::{Answer, answer};
+use crate::{broker::Broker, clock};
+
+/// The longest query: longer ones over UDP are cut, and then malformed.
+const LONGEST: usize = 4096;
+
+/// How long a TCP connection may be without a query (RFC 7766, 6.2.3 asks for "a few seconds").
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Answers datagrams for as long as the socket works.
+pub(crate) async fn serve_datagrams(broker: Arc<Broker>, socket: UdpSocket) -> io::Error {
+    let mut query = [0; LONGEST];
+    loop {
+        let (length, from) = match socket.recv_from(&mut query).await {
+            Ok(received) => received,
+            // An earlier answer met a closed port (ICMP); it says nothing of this socket.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+            Err(error) => return error,
+        };
+        let Some(reply) = reply(&broker, &query[..length]) else {
+            continue;
+        };
+        // A client that cannot be answered asks again.
+        drop(socket.try_send_to(&reply, from));
+    }
+}
+
+/// Answers the queries of one TCP connection (RFC 1035, 4.2.2).
+pub(crate) async fn serve_stream(broker: &Broker, mut stream: TcpStream) -> io::Result<()> {
+    let mut query = vec![0; LONGEST];
+    loop {
+        let Ok(length) = timeout(IDLE, stream.read_u16()).await else {
+            return Ok(());
+        };
+        let length = match length {
+            Ok(length) => usize::from(length),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if length > LONGEST {
+            return Ok(());
+        }
+        timeout(IDLE, stream.read_exact(&mut query[..length])).await??;
+        let Some(reply) = reply(broker, &query[..length]) else {
+            return Ok(());
+        };
+        let length = u16::try_from(reply.len()).map_err(io::Error::other)?;
+        let framed = [length.to_be_bytes().as_slice(), &reply].concat();
+        timeout(IDLE, stream.write_all(&framed)).await??;
+    }
+}
+
+fn reply(broker: &Broker, query: &[u8]) -> Option<Vec<u8>> {
+    let scope = broker.scope();
+    let Answer { bytes, refused } = answer(query, &scope.names, broker.families)?;
+    if let Some(name) = refused
+        && broker.refused_names.is_due(&name, clock::boot_now())
+    {
+        broker.agent.record_soon(&Event::NameRefused {
+            scope: scope.reference.clone(),
+            name,
+        });
+    }
+    Some(bytes)
+}

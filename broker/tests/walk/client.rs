@@ -1,0 +1,91 @@
+//! A client in the scope: it speaks TLS and HTTP by hand, and keeps every byte it received.
+
+use std::{io, sync::Arc};
+
+use rustls::{ClientConfig, crypto::aws_lc_rs, pki_types::ServerName};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::authority::Authority;
+
+pub(crate) struct Client {
+    stream: TlsStream<TcpStream>,
+    /// All that came.
+    pub received: Vec<u8>,
+}
+
+impl Client {
+    /// Speaks TLS for `name`, trusting the scope's root alone.
+    pub(crate) async fn handshake(
+        stream: TcpStream,
+        root: &Authority,
+        name: &str,
+        sends_name: bool,
+    ) -> io::Result<Self> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(root.roots())
+            .with_no_client_auth();
+        config.enable_sni = sends_name;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await?;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        Ok(Self {
+            stream,
+            received: Vec::new(),
+        })
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.text().contains(text)
+    }
+
+    /// Reads until that came.
+    pub(crate) async fn until(&mut self, text: &str) {
+        while !self.has(text) {
+            let read = self.stream.read_buf(&mut self.received).await.unwrap();
+            assert_ne!(read, 0, "ended before `{text}` came:\n{}", self.text());
+        }
+    }
+
+    /// Reads one reply with a length to its end.
+    pub(crate) async fn reply(&mut self) -> String {
+        let start = self.received.len();
+        loop {
+            let text = String::from_utf8_lossy(&self.received[start..]).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                    return text;
+                }
+            }
+            let read = self.stream.read_buf(&mut self.received).await.unwrap();
+            assert_ne!(read, 0, "ended within a reply:\n{text}");
+        }
+    }
+
+    /// Reads to the end, whatever it is like.
+    pub(crate) async fn end(&mut self) -> io::Result<()> {
+        while self.stream.read_buf(&mut self.received).await? != 0 {}
+        Ok(())
+    }
+}

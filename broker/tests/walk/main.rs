@@ -1,0 +1,12 @@
+//! The whole of a broker, driven from both sides: a client in the scope, and a real service.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod authority;
+mod client;
+mod connections;
+mod ends;
+mod node_agent;
+mod requests;
+mod service;
+mod world;

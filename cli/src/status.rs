@@ -1,0 +1,51 @@
+//! `lanyard status`: what is enforced now.
+
+mod document;
+mod page;
+
+use std::io::{self, Write};
+
+use lanyard_protocol::control::{Status, StatusQuery, reply::Reply, request::Verb};
+
+use crate::{
+    args::{Format, OutputArgs, Place},
+    control::{self, ControlError},
+    failure::Failure,
+    version,
+};
+
+/// Prints the status.
+pub(crate) fn status(
+    place: &Place,
+    output: OutputArgs,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let status = fetch(place)?;
+    if let Some(warning) = version::skew(&status) {
+        // A lost warning is not worth a failed command.
+        let _ = writeln!(io::stderr(), "{warning}");
+    }
+    match output.format {
+        Format::Table => write!(out, "{}", page::Page(&status))?,
+        Format::Json => {
+            let document = document::Document::from(status);
+            serde_json::to_writer_pretty(&mut *out, &document).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Asks the node agent for its status.
+pub(crate) fn fetch(place: &Place) -> Result<Status, ControlError> {
+    match control::ask(place, Verb::Status(StatusQuery {}))? {
+        Reply::Status(status) => Ok(status),
+        Reply::Refused(_)
+        | Reply::Admitted(_)
+        | Reply::Revoked(_)
+        | Reply::Explanation(_)
+        | Reply::Record(_)
+        | Reply::Draining(_)
+        | Reply::Done(_) => Err(ControlError::NotUnderstood),
+    }
+}

@@ -1,0 +1,13 @@
+//! The real command against a node agent that is a thread with a script.
+
+#[cfg(test)]
+mod fake;
+
+#[cfg(test)]
+mod asking;
+#[cfg(test)]
+mod ending;
+#[cfg(test)]
+mod running;
+#[cfg(test)]
+mod starting;

@@ -1,0 +1,187 @@
+//! `AccessGrant`: one time-bound permission.
+
+mod evidence;
+mod justification;
+mod lifetime;
+mod reference;
+mod resource;
+pub mod status;
+
+use jiff::Timestamp;
+use kube::CustomResource;
+use lanyard_access::{
+    grant::{Grant, Protocol as CheckedProtocol},
+    object::{ObjectKey, Uid},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use self::{
+    evidence::Evidence,
+    justification::Justification,
+    reference::{CredentialRef, IdentityRef},
+    resource::{Protocol, Resource},
+    status::AccessGrantStatus,
+};
+use crate::{
+    field::{FieldError, FieldErrors},
+    metadata::key_of,
+    rule::{fixed_option, rule, rule_of},
+    spec_hash::spec_hash,
+};
+
+/// Which agent may reach what, and until when. To change more than `justification` and `revoked`,
+/// write a new AccessGrant.
+#[derive(CustomResource, JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "lanyard.dev",
+    version = "v1alpha1",
+    kind = "AccessGrant",
+    plural = "accessgrants",
+    shortname = "agrant",
+    category = "lanyard",
+    namespaced,
+    status = "AccessGrantStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "An AccessGrant lets one agent reach one service until a time that is fixed in advance. Deleting it, or setting `revoked`, ends the access at once.",
+    printcolumn = r#"{"name":"Identity","type":"string","jsonPath":".spec.identityRef.name"}"#,
+    printcolumn = r#"{"name":"Host","type":"string","jsonPath":".spec.resource.host"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
+    printcolumn = r#"{"name":"Expires","type":"string","jsonPath":".status.expiresAt"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules()))]
+pub struct AccessGrantSpec {
+    /// The agent that is granted to.
+    pub identity_ref: IdentityRef,
+    /// The evidence that Lanyard must have of a process before it may use this grant. `Image`: the very
+    /// file that the process executes is listed in the AgentIdentity. Without it, the best that the
+    /// AgentIdentity can give, which is `Image` when it lists processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Evidence")]
+    pub requires: Option<Evidence>,
+    /// The service that may be reached.
+    pub resource: Resource,
+    /// The credential that Lanyard puts into the agent's requests on their way to the service. The
+    /// agent itself never has it. Only with the protocol HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "CredentialRef")]
+    pub credential_ref: Option<CredentialRef>,
+    /// How long the grant lives, counted from when it is first ready: from 1s to 8784h, with
+    /// the units h, m, s and ms, for example 30s, 10m or 1h30m. It never starts again. Exactly one
+    /// of duration and notAfter must be set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::text::duration")]
+    pub duration: Option<String>,
+    /// When the grant ends (RFC 3339), for example 2026-11-30T18:00:00Z. Exactly one of
+    /// duration and notAfter must be set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::text::timestamp")]
+    pub not_after: Option<String>,
+    /// When the grant begins (RFC 3339). Without it, the grant begins as soon as it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::text::timestamp")]
+    pub not_before: Option<String>,
+    /// Why the access is needed, for those who approve it and those who read the records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Justification")]
+    pub justification: Option<Justification>,
+    /// Set it to true to end the access now and for good. It cannot be set back.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-validations" = [one_way()]))]
+    pub revoked: bool,
+}
+
+const ONE_END: &str = "exactly one of duration and notAfter must be set: duration counts from when the grant is first ready, notAfter is a fixed time";
+const NO_TIME: &str = "must be later than notBefore: the grant would end before it begins";
+const NO_CREDENTIAL: &str = "is only for the protocol HTTPS: nothing can be put into a connection that the kernel alone carries";
+
+fn rules() -> [Value; 8] {
+    [
+        rule_of(
+            "duration",
+            "has(self.duration) != has(self.notAfter)",
+            ONE_END,
+        ),
+        rule_of(
+            "notAfter",
+            "!has(self.notBefore) || !has(self.notAfter) || self.notBefore < self.notAfter",
+            NO_TIME,
+        ),
+        rule_of(
+            "credentialRef",
+            "self.resource.protocol == 'HTTPS' || !has(self.credentialRef)",
+            NO_CREDENTIAL,
+        ),
+        fixed_option("requires"),
+        fixed_option("credentialRef"),
+        fixed_option("duration"),
+        fixed_option("notAfter"),
+        fixed_option("notBefore"),
+    ]
+}
+
+fn one_way() -> Value {
+    rule(
+        "self || !oldSelf",
+        "cannot be set back to false: a revoked grant stays revoked; write a new AccessGrant",
+    )
+}
+
+impl AccessGrant {
+    /// The checked form, or everything that is wrong with the object.
+    ///
+    /// `activated_at` is when this life and spec of the grant was first ready, if it ever was.
+    pub fn check(
+        &self,
+        uid: Uid,
+        activated_at: Option<Timestamp>,
+    ) -> Result<Grant, Vec<FieldError>> {
+        let mut errors = FieldErrors::default();
+        let spec = &self.spec;
+        let key = key_of(&self.metadata, &mut errors);
+        let identity = errors.keep("spec.identityRef.name", spec.identity_ref.name.parse());
+        let resource = spec.resource.check("spec.resource", &mut errors);
+        let lifetime = lifetime::check(spec, &mut errors);
+        let not_before = lifetime::check_beginning(spec, &mut errors);
+        let credential = self.check_credential(key.as_ref(), &mut errors);
+        let spec_hash = errors.keep("spec", spec_hash(spec));
+        let checked = || {
+            let key = key?;
+            Some(Grant {
+                identity: ObjectKey {
+                    namespace: key.namespace.clone(),
+                    name: identity?,
+                },
+                key,
+                uid,
+                spec_hash: spec_hash?,
+                requires: spec.requires.map(Evidence::level),
+                resource: resource?,
+                credential,
+                lifetime: lifetime?,
+                not_before,
+                activated_at,
+                revoked: spec.revoked,
+            })
+        };
+        let checked = checked();
+        errors.finish(checked)
+    }
+
+    fn check_credential(
+        &self,
+        key: Option<&ObjectKey>,
+        errors: &mut FieldErrors,
+    ) -> Option<ObjectKey> {
+        let reference = self.spec.credential_ref.as_ref()?;
+        if CheckedProtocol::from(self.spec.resource.protocol) != CheckedProtocol::Https {
+            errors.add("spec.credentialRef", NO_CREDENTIAL);
+        }
+        reference.check(key.map(|key| &key.namespace), "spec.credentialRef", errors)
+    }
+}

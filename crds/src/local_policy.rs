@@ -1,0 +1,188 @@
+//! The policy of a machine: who may run which agent, and where its secrets are.
+//!
+//! `/etc/lanyard/local.yaml` is read with the same messages as manifests. That it is root's own file is
+//! for the one who opens it to check.
+
+mod secret;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::LazyLock,
+};
+
+use lanyard_access::{object::ObjectKey, spiffe_id::TrustDomain};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use self::secret::{SecretFile, SecretKey};
+use crate::{
+    field::{FieldError, FieldErrors},
+    problem::{Mistake, Position, Problem},
+    schema::{BrokenRule, Schema},
+    source, yaml,
+    yaml::Node,
+};
+
+/// The policy of a machine, checked. Without a file, only root may do anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalPolicy {
+    /// The trust domain of the identities on this machine.
+    pub trust_domain: TrustDomain,
+    /// Users who may apply, delete and revoke, beside root.
+    pub admins: BTreeSet<String>,
+    /// Who may run each agent, beside root.
+    pub identities: BTreeMap<ObjectKey, AllowedCallers>,
+    /// The files of secrets.
+    pub secrets: BTreeMap<SecretKey, SecretFile>,
+}
+
+/// Who may run an agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedCallers {
+    /// Names of users.
+    pub users: BTreeSet<String>,
+    /// Names of groups.
+    pub groups: BTreeSet<String>,
+}
+
+/// The file as it is written.
+#[derive(JsonSchema, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    #[serde(default = "default_trust_domain")]
+    #[schemars(length(min = 1, max = 255))]
+    trust_domain: String,
+    #[serde(default)]
+    #[schemars(schema_with = "crate::text::account_names")]
+    admins: Vec<String>,
+    #[serde(default)]
+    #[schemars(
+        length(max = 1024),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    identities: Vec<WrittenIdentity>,
+    #[serde(default)]
+    #[schemars(
+        length(max = 1024),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["secret"])
+    )]
+    secrets: Vec<secret::Written>,
+}
+
+#[derive(JsonSchema, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WrittenIdentity {
+    #[schemars(length(min = 1, max = 317))]
+    name: String,
+    #[serde(default)]
+    #[schemars(schema_with = "crate::text::account_names")]
+    allowed_users: Vec<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "crate::text::account_names")]
+    allowed_groups: Vec<String>,
+}
+
+fn default_trust_domain() -> String {
+    "lanyard.local".to_owned()
+}
+
+/// Reads a policy file.
+pub fn read_file(path: &Path) -> Result<LocalPolicy, Vec<Problem>> {
+    let text = source::read_file(path).map_err(|problem| vec![problem])?;
+    read_text(&path.display().to_string(), &text)
+}
+
+/// Reads a policy from a text of one YAML document. `file` is the name by which problems call it.
+pub fn read_text(file: &str, text: &str) -> Result<LocalPolicy, Vec<Problem>> {
+    let mut mistakes = Vec::new();
+    let policy = match source::check_length(text.len()) {
+        Ok(()) => read(text, &mut mistakes),
+        Err(mistake) => {
+            mistakes.push(mistake);
+            None
+        }
+    };
+    match policy {
+        Some(policy) if mistakes.is_empty() => Ok(policy),
+        _ => {
+            mistakes.sort_by_key(|mistake| mistake.at);
+            let problems = mistakes.into_iter().map(|mistake| mistake.in_file(file));
+            Err(problems.collect())
+        }
+    }
+}
+
+fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<LocalPolicy> {
+    let mut roots = Vec::new();
+    for document in yaml::documents(text) {
+        mistakes.extend(document.mistakes);
+        roots.extend(document.root);
+    }
+    match &*roots {
+        [root] => read_root(root, mistakes),
+        [] if !mistakes.is_empty() => None,
+        [] => {
+            let mistake = Mistake::new(Position::START, "", "the file says nothing");
+            mistakes.push(mistake.allowing("write a policy, or remove the file"));
+            None
+        }
+        [_, second, ..] => {
+            let message = "a second document begins here";
+            mistakes.push(Mistake::new(second.at, "", message).allowing("write one policy"));
+            None
+        }
+    }
+}
+
+fn read_root(root: &Node, mistakes: &mut Vec<Mistake>) -> Option<LocalPolicy> {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::of_file::<Written>);
+    let value = SCHEMA.read(root, mistakes)?;
+    let broken = SCHEMA.broken_rules(&value, None);
+    mistakes.extend(
+        broken.into_iter().map(|BrokenRule { field, message }| {
+            Mistake::new(root.place_of(&field), &field, message)
+        }),
+    );
+    let written: Result<Written, _> = serde_json::from_value(value);
+    let written = written
+        .map_err(|error| mistakes.push(Mistake::new(root.at, "", error.to_string())))
+        .ok()?;
+    let errors = match check(written) {
+        Ok(policy) => return Some(policy),
+        Err(errors) => errors,
+    };
+    mistakes.extend(
+        errors
+            .into_iter()
+            .map(|FieldError { path, message }| Mistake::new(root.place_of(&path), &path, message)),
+    );
+    None
+}
+
+fn check(written: Written) -> Result<LocalPolicy, Vec<FieldError>> {
+    let mut errors = FieldErrors::default();
+    let trust_domain = errors.keep("trustDomain", written.trust_domain.parse());
+    let mut identities = BTreeMap::new();
+    for (index, identity) in written.identities.into_iter().enumerate() {
+        let path = format!("identities[{index}].name");
+        let Some(key) = errors.keep(&*path, ObjectKey::parse(&identity.name)) else {
+            continue;
+        };
+        let callers = AllowedCallers {
+            users: identity.allowed_users.into_iter().collect(),
+            groups: identity.allowed_groups.into_iter().collect(),
+        };
+        // `bot` and `default/bot` are the same agent.
+        if identities.insert(key.clone(), callers).is_some() {
+            errors.add(path, format!("{key} is in the list twice"));
+        }
+    }
+    let secrets = secret::check(written.secrets, &mut errors);
+    errors.finish(trust_domain.map(|trust_domain| LocalPolicy {
+        trust_domain,
+        admins: written.admins.into_iter().collect(),
+        identities,
+        secrets,
+    }))
+}

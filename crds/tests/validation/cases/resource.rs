@@ -1,0 +1,107 @@
+//! Rows of what grants open, and to whom.
+
+use lanyard_crds::kind::Kind;
+use serde_json::{Value, json};
+
+use super::{
+    BAD_LABEL, BAD_OBJECT_NAME, Case,
+    Verdict::{self, Accepted, Refused},
+    create,
+};
+
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+
+const BAD_HOST: Verdict = Refused(
+    "spec.resource.host",
+    "is not a host: write one DNS name, for example api.example.com, or one IP address; no scheme, port, path or wildcard",
+);
+const NEEDS_NAME: Verdict = Refused(
+    "spec.resource.host",
+    "is an address, and HTTPS needs a name to verify the service's certificate by: write the DNS name, or the protocol TCP",
+);
+const NEEDS_ADDRESS: Verdict = Refused(
+    "spec.resource.host",
+    "is a name, and TCP needs an address, since the kernel looks up no names: write the IP address, or the protocol HTTPS",
+);
+const NO_CERTIFICATES: Verdict = Refused(
+    "spec.resource.caBundle",
+    "is only for the protocol HTTPS: Lanyard verifies no certificate in a connection that the kernel alone carries",
+);
+const NO_CREDENTIAL: Verdict = Refused(
+    "spec.credentialRef",
+    "is only for the protocol HTTPS: nothing can be put into a connection that the kernel alone carries",
+);
+const HAS_NO_CERTIFICATE: Verdict = Refused(
+    "spec.resource.caBundle",
+    "has no certificate: write PEM text, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
+);
+const HAS_PRIVATE_KEY: Verdict = Refused(
+    "spec.resource.caBundle",
+    "has a private key: write certificates only, and consider this key as known to others",
+);
+
+pub(super) fn rows() -> Vec<Case> {
+    let mut rows = https();
+    rows.extend(tcp());
+    rows.extend(references());
+    rows
+}
+
+fn row(pointer: &str, value: Value, verdict: Verdict) -> Case {
+    create(Kind::AccessGrant, &[(pointer, value)], verdict)
+}
+
+fn https() -> Vec<Case> {
+    let host = |host: &str, verdict| row("/resource/host", json!(host), verdict);
+    let bundle = |text: &str, verdict| row("/resource/caBundle", json!(text), verdict);
+    let with_key = format!("{PEM}-----BEGIN RSA PRIVATE KEY-----\n");
+    vec![
+        create(Kind::AccessGrant, &[], Accepted),
+        host("API.Example.com.", Accepted),
+        host("*.example.com", BAD_HOST),
+        host("https://example.com", BAD_HOST),
+        host("example.com:443", BAD_HOST),
+        host("256.1.1.1", BAD_HOST),
+        host("-a.example.com", BAD_HOST),
+        host("10.1.2.3", NEEDS_NAME),
+        bundle(PEM, Accepted),
+        bundle("/etc/ssl/ca.pem", HAS_NO_CERTIFICATE),
+        bundle(&with_key, HAS_PRIVATE_KEY),
+    ]
+}
+
+fn tcp() -> Vec<Case> {
+    let row = |host: &str, more: &[(&str, Value)], verdict| {
+        let mut changes = vec![
+            ("/resource/protocol", json!("TCP")),
+            ("/resource/host", json!(host)),
+        ];
+        changes.extend(more.iter().cloned());
+        create(Kind::AccessGrant, &changes, verdict)
+    };
+    let bundle = ("/resource/caBundle", json!(PEM));
+    let credential = ("/credentialRef", json!({ "name": "one" }));
+    vec![
+        row("10.1.2.3", &[], Accepted),
+        row("2001:db8::1", &[], Accepted),
+        row("api.example.com", &[], NEEDS_ADDRESS),
+        row("10.1.2.3", &[bundle], NO_CERTIFICATES),
+        row("10.1.2.3", &[credential], NO_CREDENTIAL),
+    ]
+}
+
+fn references() -> Vec<Case> {
+    let bad_identity = Refused("spec.identityRef.name", BAD_OBJECT_NAME);
+    let bad_credential = Refused("spec.credentialRef.name", BAD_OBJECT_NAME);
+    let bad_namespace = Refused("spec.credentialRef.namespace", BAD_LABEL);
+    let credential = |name: &str, namespace: &str, verdict| {
+        let reference = json!({ "name": name, "namespace": namespace });
+        row("/credentialRef", reference, verdict)
+    };
+    vec![
+        row("/identityRef/name", json!("Agent"), bad_identity),
+        credential("one", "two", Accepted),
+        credential("One", "two", bad_credential),
+        credential("one", "t.w", bad_namespace),
+    ]
+}

@@ -1,0 +1,186 @@
+//! What a broker may ask its node agent, and the answers.
+
+use std::time::Duration;
+
+use lanyard_access::{host::DnsName, object::ObjectKey};
+use lanyard_protocol::{
+    broker::{
+        Answer, Attestation, Call, GetSecret, Intermediate, Level, Recorded, Secret,
+        SignIntermediate, answer, call,
+    },
+    record::Event,
+};
+
+use crate::{images::KnownImage, kernel::clock::Moment, node::Shared};
+
+/// How long a broker waits for an attestation. The kernel holds a connection a little longer.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Answers one call of the broker of `scope`.
+pub(super) async fn answer(node: &Shared, scope: u32, call: Call) -> Answer {
+    let answered = match call.call {
+        Some(call::Call::AwaitAttestation(asked)) => {
+            Ok(attestation(node, scope, asked.exec_id).await)
+        }
+        Some(call::Call::GetSecret(asked)) => {
+            secret(node, scope, &asked).map(answer::Answer::Secret)
+        }
+        Some(call::Call::SignIntermediate(asked)) => {
+            intermediate(node, scope, &asked).map(answer::Answer::Intermediate)
+        }
+        Some(call::Call::Record(event)) => {
+            record(node, scope, &event).map(answer::Answer::Recorded)
+        }
+        None => Err("the call is not understood".to_owned()),
+    };
+    Answer {
+        id: call.id,
+        answer: Some(answered.unwrap_or_else(answer::Answer::Failed)),
+    }
+}
+
+async fn attestation(node: &Shared, scope: u32, exec_id: u64) -> answer::Answer {
+    let settled = {
+        let node = node.borrow();
+        let image = node
+            .images
+            .get(exec_id)
+            .filter(|image| image.event.scope == scope);
+        image.map(KnownImage::settled)
+    };
+    if let Some(mut settled) = settled {
+        // Ended or out of time is answered below as not observed.
+        let _ = tokio::time::timeout(PATIENCE, settled.wait_for(|settled| *settled)).await;
+    }
+    let node = node.borrow();
+    let image = node
+        .images
+        .get(exec_id)
+        .filter(|image| image.event.scope == scope);
+    let Some((image, verdict)) = image.and_then(|image| Some((image, image.verdict.as_ref()?)))
+    else {
+        let reason = lanyard_access::reason::AttestationReason::NotObserved.to_string();
+        return answer::Answer::Attestation(Attestation {
+            level: Level::None.into(),
+            reason,
+            process: String::new(),
+        });
+    };
+    let (level, reason) = match verdict.level {
+        Ok(level) => (Level::from(level), String::new()),
+        Err(reason) => (Level::None, reason.to_string()),
+    };
+    let process = serde_json::to_string(&image.process()).unwrap_or_default();
+    answer::Answer::Attestation(Attestation {
+        level: level.into(),
+        reason,
+        process,
+    })
+}
+
+/// The secret of a grant that this scope's agent has now, for an image of this scope that it is granted to.
+fn secret(node: &Shared, scope: u32, asked: &GetSecret) -> Result<Secret, String> {
+    let node = node.borrow();
+    let known = node.scopes.get(&scope).ok_or("the scope is gone")?;
+    let image = node
+        .images
+        .get(asked.exec_id)
+        .filter(|image| image.event.scope == scope);
+    let level = image
+        .and_then(KnownImage::level)
+        .ok_or("the process is not attested")?;
+    let agent = node
+        .compiler
+        .desired()
+        .agents
+        .get(&known.agent)
+        .ok_or("the agent has no grants")?;
+    let key: ObjectKey = asked.grant.parse().map_err(|error| format!("{error}"))?;
+    let grant = agent
+        .grants
+        .iter()
+        .find(|grant| grant.key == key)
+        .ok_or("the grant is not live")?;
+    let now = Moment::now();
+    let deadline = node
+        .deadlines
+        .all()
+        .get(&(grant.uid.clone(), grant.spec_hash))
+        .copied()
+        .unwrap_or(0);
+    if deadline <= now.boot {
+        return Err("the grant has ended".to_owned());
+    }
+    if level < grant.requires {
+        return Err("the process is not known well enough".to_owned());
+    }
+    let credential = grant
+        .credential
+        .as_ref()
+        .ok_or("the grant names no credential")?;
+    let source = node
+        .compiler
+        .written()
+        .credentials
+        .get(credential)
+        .ok_or("the credential is gone")?;
+    let value = node
+        .credentials
+        .obtain(source)
+        .map_err(|error| error.to_string())?;
+    Ok(Secret {
+        value: value.to_vec(),
+    })
+}
+
+fn intermediate(
+    node: &Shared,
+    scope: u32,
+    asked: &SignIntermediate,
+) -> Result<Intermediate, String> {
+    let node = node.borrow();
+    let known = node.scopes.get(&scope).ok_or("the scope is gone")?;
+    let state = node.state_of(scope).ok_or("the scope is gone")?;
+    let names: Result<Vec<DnsName>, _> = state
+        .names
+        .iter()
+        .map(|binding| binding.name.parse())
+        .collect();
+    let names = names.map_err(|error| error.to_string())?;
+    let now = Moment::now().wall.as_second();
+    let signed = known
+        .root
+        .sign_intermediate(&asked.public_key, &names, now)
+        .map_err(|error| error.to_string())?;
+    Ok(Intermediate {
+        chain: signed.chain,
+        not_after: signed.not_after,
+    })
+}
+
+/// Records what a broker did. It speaks for its own scope alone, and of nothing but names and requests.
+fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, String> {
+    let event: Event = serde_json::from_str(text)
+        .map_err(|error| format!("the event is not understood: {error}"))?;
+    let mut node = node.borrow_mut();
+    let own = node
+        .scopes
+        .get(&scope)
+        .ok_or("the scope is gone")?
+        .reference();
+    let is_brokers = matches!(
+        event,
+        Event::NameRefused { .. }
+            | Event::RequestIntended { .. }
+            | Event::RequestEnded { .. }
+            | Event::RequestRefused { .. }
+    );
+    if !is_brokers || event.scope() != Some(&own) {
+        return Err("a broker cannot record that".to_owned());
+    }
+    let id = node
+        .recorder
+        .write(event, Moment::now())
+        .map_err(|error| error.to_string())?;
+    Ok(Recorded { id: id.to_string() })
+}

@@ -1,0 +1,162 @@
+//! The control socket: what `lanyard` asks this node, and what may be asked by whom.
+
+mod down;
+mod peer;
+mod queries;
+mod run;
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use lanyard_protocol::{
+    control::{Done, Refused, Reply, Request, reply, request::Verb},
+    frame,
+};
+use thiserror::Error;
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    task::spawn_local,
+};
+use tracing::{debug, warn};
+
+pub use self::down::{begin, drain, finish};
+use self::peer::Peer;
+use crate::{callers::Callers, node::Shared};
+
+/// How many conversations go on at once.
+const CONVERSATIONS: usize = 256;
+/// How long a caller may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the control socket is not served.
+#[derive(Debug, Error)]
+#[error("{attempt} the control socket {path}: {source}", path = .path.display())]
+pub struct ControlError {
+    attempt: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// What a verb ends with when it is not done: what is wrong, and what to do about it.
+pub(crate) type Denied = Refused;
+
+/// Refuses with a message and a hint.
+pub(crate) fn denied(message: impl Into<String>, hint: impl Into<String>) -> Denied {
+    Refused {
+        message: message.into(),
+        hint: hint.into(),
+    }
+}
+
+/// Opens the socket. Everybody may connect; each verb checks who asks.
+pub fn listen(path: &Path) -> Result<UnixListener, ControlError> {
+    let failed = |attempt| {
+        move |source| ControlError {
+            attempt,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("replace")(source));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed("open"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed("open"))?;
+    Ok(listener)
+}
+
+/// Serves until `ended` says that enforcement was ended by an explicit instruction.
+pub async fn serve(
+    listener: UnixListener,
+    node: Shared,
+    callers: Rc<dyn Callers>,
+    ended: tokio::sync::watch::Sender<bool>,
+) {
+    let room = Arc::new(Semaphore::new(CONVERSATIONS));
+    let mut told = ended.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = told.wait_for(|ended| *ended) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                    warn!("too many conversations at once; one was closed");
+                    continue;
+                };
+                let (node, callers, ended) = (Rc::clone(&node), Rc::clone(&callers), ended.clone());
+                spawn_local(async move {
+                    if let Err(error) = converse(stream, node, callers, ended).await {
+                        debug!(%error, "a conversation ended early");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "a caller could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn converse(
+    mut stream: UnixStream,
+    node: Shared,
+    callers: Rc<dyn Callers>,
+    ended: tokio::sync::watch::Sender<bool>,
+) -> Result<(), frame::FrameError> {
+    let peer = Peer::of(&stream)?;
+    let received = tokio::time::timeout(PATIENCE, peer::receive(&mut stream)).await;
+    let (request, descriptor): (Request, _) =
+        received.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let outcome = match request.verb {
+        Some(Verb::Run(asked)) => {
+            run::run(&mut stream, &node, &*callers, &peer, asked, descriptor).await
+        }
+        Some(Verb::Status(_)) => queries::status(&mut stream, &node, &*callers, &peer).await,
+        Some(Verb::Explain(asked)) => {
+            queries::explain(&mut stream, &node, &*callers, &peer, &asked).await
+        }
+        Some(Verb::Tail(asked)) => {
+            queries::tail(&mut stream, &node, &*callers, &peer, &asked).await
+        }
+        Some(Verb::Revoke(asked)) => {
+            queries::revoke(&mut stream, &node, &*callers, &peer, &asked).await
+        }
+        Some(Verb::Down(asked)) => {
+            down::down(&mut stream, &node, &*callers, &peer, &asked, &ended).await
+        }
+        None => Ok(Err(denied(
+            "the request is not understood",
+            "use the `lanyard` of the same version",
+        ))),
+    }?;
+    let last = match outcome {
+        Ok(()) => reply::Reply::Done(Done {}),
+        Err(refused) => reply::Reply::Refused(refused),
+    };
+    say(&mut stream, last).await
+}
+
+/// A verb's end: done or refused, unless the caller went away.
+pub(crate) type Outcome = Result<Result<(), Denied>, frame::FrameError>;
+
+/// Sends one reply.
+pub(crate) async fn say(
+    stream: &mut UnixStream,
+    reply: reply::Reply,
+) -> Result<(), frame::FrameError> {
+    frame::send(stream, &Reply { reply: Some(reply) }).await
+}

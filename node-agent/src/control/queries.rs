@@ -1,0 +1,345 @@
+//! `status`, `explain`, `audit tail` and `revoke`.
+
+use lanyard_access::{compile::Change, object::ObjectKey, reason::GrantReason};
+use lanyard_protocol::{
+    control::{
+        AgentStatus, Counter, Explain, GrantStatus, ProcessStatus, Revoke, Revoked, ScopeStatus,
+        Status, Tail, explain::What, reply,
+    },
+    record::Record,
+};
+use tokio::{net::UnixStream, sync::broadcast::error::RecvError};
+use uuid::Uuid;
+
+use super::{Denied, Outcome, denied, peer::Peer, say};
+use crate::{
+    callers::{Caller, Callers},
+    explain,
+    kernel::clock::Moment,
+    node::{Node, Shared},
+    user,
+};
+
+/// The most past lines one caller gets.
+const MOST_LINES: usize = 100_000;
+
+fn caller(node: &Shared, peer: &Peer) -> Caller {
+    Caller {
+        uid: peer.uid,
+        scope: node.borrow().scope_of(peer.pid),
+    }
+}
+
+/// Root and admins see everything, others what their own scopes do, and a scope itself alone.
+fn may_see(callers: &dyn Callers, caller: &Caller, node: &Node, scope: Option<&str>) -> bool {
+    if caller.scope.is_none() && callers.is_admin(caller) {
+        return true;
+    }
+    let Some(named) = scope else { return false };
+    let scope = node.scopes.iter().find(|(_, scope)| scope.name == named);
+    match (scope, caller.scope) {
+        (Some((id, _)), Some(own)) => *id == own,
+        (Some((_, scope)), None) => scope.uid == caller.uid,
+        (None, _) => false,
+    }
+}
+
+fn may_see_record(callers: &dyn Callers, caller: &Caller, node: &Node, record: &Record) -> bool {
+    let scope = record.event.scope();
+    // A scope that has ended is its user's still.
+    let is_own = caller.scope.is_none() && scope.is_some_and(|scope| scope.uid == caller.uid);
+    is_own
+        || may_see(
+            callers,
+            caller,
+            node,
+            scope.map(|scope| scope.name.as_str()),
+        )
+}
+
+pub(super) async fn status(
+    stream: &mut UnixStream,
+    node: &Shared,
+    callers: &dyn Callers,
+    peer: &Peer,
+) -> Outcome {
+    let caller = caller(node, peer);
+    let status = status_for(&node.borrow(), callers, &caller, Moment::now());
+    say(stream, reply::Reply::Status(status)).await?;
+    Ok(Ok(()))
+}
+
+fn status_for(node: &Node, callers: &dyn Callers, caller: &Caller, now: Moment) -> Status {
+    let sees_all = caller.scope.is_none() && callers.is_admin(caller);
+    let desired = node.compiler.desired();
+    let scopes: Vec<_> = node
+        .scopes
+        .iter()
+        .filter(|(_, scope)| may_see(callers, caller, node, Some(&scope.name)))
+        .collect();
+    let sees_agent = |agent: &ObjectKey| {
+        sees_all
+            || scopes.iter().any(|(_, scope)| scope.agent == *agent)
+            || callers.may_run(caller, agent)
+    };
+    let counters = if sees_all {
+        node.counters()
+    } else {
+        Vec::new()
+    };
+    Status {
+        node: node.place.node.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        map_abi: lanyard_node_agent_abi::VERSION,
+        agents: desired
+            .agents
+            .values()
+            .filter(|agent| sees_agent(&agent.key))
+            .map(|agent| AgentStatus {
+                agent: agent.key.to_string(),
+                spiffe_id: node.spiffe_id_of(&agent.key),
+                processes_listed: u32::try_from(agent.processes.len()).unwrap_or(u32::MAX),
+            })
+            .collect(),
+        scopes: scopes
+            .iter()
+            .map(|(id, scope)| scope_status(node, **id, scope))
+            .collect(),
+        grants: desired
+            .grants
+            .iter()
+            .filter(|(_, standing)| sees_agent(&standing.identity))
+            .filter_map(|(key, _)| grant_status(node, key, now))
+            .collect(),
+        problems: if sees_all {
+            node.problems.clone()
+        } else {
+            Vec::new()
+        },
+        counters: counters
+            .into_iter()
+            .map(|(name, value)| Counter {
+                name: name.to_owned(),
+                value,
+            })
+            .collect(),
+    }
+}
+
+fn scope_status(node: &Node, id: u32, scope: &crate::scope::Scope) -> ScopeStatus {
+    ScopeStatus {
+        scope: scope.name.clone(),
+        agent: scope.agent.to_string(),
+        uid: scope.uid,
+        broker_runs: node.brokers.contains_key(&id),
+        processes: node
+            .images
+            .of_scope(id)
+            .map(|image| {
+                let process = image.process();
+                let refused = image
+                    .verdict
+                    .as_ref()
+                    .and_then(|verdict| verdict.level.err());
+                ProcessStatus {
+                    pid: process.pid,
+                    path: process.path.unwrap_or_default(),
+                    level: process
+                        .level
+                        .map(|level| level.to_string())
+                        .unwrap_or_default(),
+                    reason: refused.map(|reason| reason.to_string()).unwrap_or_default(),
+                }
+            })
+            .collect(),
+    }
+}
+
+fn grant_status(node: &Node, key: &ObjectKey, now: Moment) -> Option<GrantStatus> {
+    let standing = node.compiler.desired().grants.get(key)?;
+    let written = node.compiler.written().grants.get(key)?;
+    let spec = (standing.uid.clone(), standing.spec_hash);
+    let deadline = node.deadlines.all().get(&spec).copied();
+    let proposed = standing.ends_at.map(|end| now.boot_of(end));
+    let left = match (standing.reason, deadline.or(proposed)) {
+        (GrantReason::Active, Some(deadline)) => deadline.saturating_sub(now.boot) / 1_000_000,
+        _ => 0,
+    };
+    Some(GrantStatus {
+        grant: key.to_string(),
+        agent: standing.identity.to_string(),
+        host: written.resource.host.to_string(),
+        port: written.resource.port.get().into(),
+        protocol: match written.resource.protocol {
+            lanyard_access::grant::Protocol::Https => "HTTPS",
+            lanyard_access::grant::Protocol::Tcp => "TCP",
+        }
+        .to_owned(),
+        reason: standing.reason.to_string(),
+        ends_at: standing
+            .ends_at
+            .map(|end| end.to_string())
+            .unwrap_or_default(),
+        left_millis: left,
+    })
+}
+
+pub(super) async fn explain(
+    stream: &mut UnixStream,
+    node: &Shared,
+    callers: &dyn Callers,
+    peer: &Peer,
+    asked: &Explain,
+) -> Outcome {
+    let caller = caller(node, peer);
+    let explained = explained(&node.borrow(), callers, &caller, asked);
+    match explained {
+        Ok(explanation) => {
+            say(stream, reply::Reply::Explanation(explanation)).await?;
+            Ok(Ok(()))
+        }
+        Err(refused) => Ok(Err(refused)),
+    }
+}
+
+fn explained(
+    node: &Node,
+    callers: &dyn Callers,
+    caller: &Caller,
+    asked: &Explain,
+) -> Result<lanyard_protocol::control::Explanation, Denied> {
+    let visible = |record: &Record| may_see_record(callers, caller, node, record);
+    let record = match &asked.what {
+        Some(What::Id(id)) => {
+            let id: Uuid = id.parse().map_err(|_| {
+                denied(
+                    format!("`{id}` is not the id of a record"),
+                    "`lanyard audit tail` shows ids",
+                )
+            })?;
+            let found = node
+                .recorder
+                .find(id)
+                .map_err(|error| denied(error.to_string(), ""))?;
+            found.filter(visible)
+        }
+        Some(What::Last(_)) | None => node.recorder.last_refusal(visible).cloned(),
+    };
+    let record = record.ok_or_else(|| {
+        denied(
+            "there is no such record that you may see",
+            "`lanyard audit tail` shows what there is",
+        )
+    })?;
+    Ok(explain::explain(&record, node.compiler.desired()))
+}
+
+pub(super) async fn tail(
+    stream: &mut UnixStream,
+    node: &Shared,
+    callers: &dyn Callers,
+    peer: &Peer,
+    asked: &Tail,
+) -> Outcome {
+    let caller = caller(node, peer);
+    if caller.scope.is_some() {
+        return Ok(Err(denied(
+            "a process inside a scope cannot read the record",
+            "read it from outside the scope",
+        )));
+    }
+    let count = usize::try_from(asked.past)
+        .unwrap_or(MOST_LINES)
+        .min(MOST_LINES);
+    let followed = node.borrow().recorder.follow(count);
+    let (past, mut coming) = match followed {
+        Ok(followed) => followed,
+        Err(error) => return Ok(Err(denied(error.to_string(), ""))),
+    };
+    let visible = |line: &str| {
+        let record = serde_json::from_str::<Record>(line);
+        record.is_ok_and(|record| may_see_record(callers, &caller, &node.borrow(), &record))
+    };
+    for line in past.into_iter().filter(|line| visible(line)) {
+        say(stream, reply::Reply::Record(line)).await?;
+    }
+    if !asked.follow {
+        return Ok(Ok(()));
+    }
+    loop {
+        let line = tokio::select! {
+            line = coming.recv() => line,
+            // A caller that went away wants nothing more.
+            _ = stream.readable() => return Ok(Ok(())),
+        };
+        match line {
+            Ok(line) if visible(&line) => {
+                say(stream, reply::Reply::Record(line.to_string())).await?;
+            }
+            Ok(_) => {}
+            Err(RecvError::Lagged(missed)) => {
+                let message = format!("{missed} records came faster than they were read");
+                return Ok(Err(denied(
+                    message,
+                    "they are all in the record; start again with -n",
+                )));
+            }
+            Err(RecvError::Closed) => return Ok(Ok(())),
+        }
+    }
+}
+
+pub(super) async fn revoke(
+    stream: &mut UnixStream,
+    node: &Shared,
+    callers: &dyn Callers,
+    peer: &Peer,
+    asked: &Revoke,
+) -> Outcome {
+    let caller = caller(node, peer);
+    if caller.scope.is_some() || !callers.is_admin(&caller) {
+        return Ok(Err(denied(
+            "you may not revoke grants here",
+            "ask root, or an admin of the local policy",
+        )));
+    }
+    let revoked = revoke_grant(&mut node.borrow_mut(), asked, &user::account(peer.uid).name);
+    match revoked {
+        Ok(revoked) => {
+            say(stream, reply::Reply::Revoked(revoked)).await?;
+            Ok(Ok(()))
+        }
+        Err(refused) => Ok(Err(refused)),
+    }
+}
+
+fn revoke_grant(node: &mut Node, asked: &Revoke, by: &str) -> Result<Revoked, Denied> {
+    let key: ObjectKey = asked.grant.parse().map_err(|error| {
+        denied(
+            format!(
+                "`{}` is not the name of an AccessGrant: {error}",
+                asked.grant
+            ),
+            "",
+        )
+    })?;
+    let Some(grant) = node.compiler.written().grants.get(&key).cloned() else {
+        return Err(denied(
+            format!("there is no AccessGrant {key}"),
+            "`lanyard status` shows what there is",
+        ));
+    };
+    let standing = node.compiler.desired().grants.get(&key);
+    let was_live = standing.is_some_and(|standing| standing.reason == GrantReason::Active);
+    let revoked = lanyard_access::grant::Grant {
+        revoked: true,
+        ..grant
+    };
+    node.compiler
+        .apply(Change::Grant(key.clone(), Some(revoked)));
+    node.apply(Moment::now(), Some(by));
+    Ok(Revoked {
+        grant: key.to_string(),
+        was_live,
+    })
+}

@@ -1,0 +1,230 @@
+//! `lanyard run`: moves the caller into a scope of its own, where what it executes next is attested.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::fd::{AsRawFd, OwnedFd},
+    os::unix::fs::MetadataExt as _,
+};
+
+use lanyard_access::object::ObjectKey;
+use lanyard_node_agent_abi::process::ArmedFile;
+use lanyard_protocol::control::{Admitted, Run, Variable, reply};
+use rustix::fs::{major, minor};
+use tokio::net::UnixStream;
+use tracing::warn;
+
+use super::{Denied, Outcome, denied, peer::Peer, say};
+use crate::{
+    broker,
+    callers::{Caller, Callers},
+    kernel::clock::Moment,
+    node::Shared,
+};
+
+pub(super) async fn run(
+    stream: &mut UnixStream,
+    node: &Shared,
+    callers: &dyn Callers,
+    peer: &Peer,
+    asked: Run,
+    descriptor: Option<OwnedFd>,
+) -> Outcome {
+    let agent = match check(node, callers, peer, &asked) {
+        Ok(agent) => agent,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let Some(descriptor) = descriptor else {
+        return Ok(Err(denied(
+            "no command was shown",
+            "use the `lanyard` of the same version",
+        )));
+    };
+    // A file of FUSE may never answer: nobody else waits for it.
+    let looked = tokio::task::spawn_blocking(move || file_that_runs(&descriptor)).await;
+    let file = match looked {
+        Ok(Ok(file)) => file,
+        Ok(Err(error)) => {
+            return Ok(Err(denied(
+                format!("look at the command {}: {error}", asked.path),
+                "",
+            )));
+        }
+        Err(error) => return Err(io::Error::other(error).into()),
+    };
+    match admit(node, peer, agent, file, asked) {
+        Ok((scope, admitted)) => {
+            broker::keep_running(node, scope);
+            say(stream, reply::Reply::Admitted(admitted)).await?;
+            Ok(Ok(()))
+        }
+        Err(refused) => Ok(Err(refused)),
+    }
+}
+
+fn check(
+    node: &Shared,
+    callers: &dyn Callers,
+    peer: &Peer,
+    asked: &Run,
+) -> Result<ObjectKey, Denied> {
+    let agent: ObjectKey = asked.agent.parse().map_err(|error| {
+        denied(
+            format!(
+                "`{}` is not the name of an AgentIdentity: {error}",
+                asked.agent
+            ),
+            "",
+        )
+    })?;
+    let node = node.borrow();
+    let caller = Caller {
+        uid: peer.uid,
+        scope: node.scope_of(peer.pid),
+    };
+    if caller.scope.is_some() {
+        return Err(denied(
+            "a process inside a scope cannot start another one",
+            "run it from outside the scope",
+        ));
+    }
+    if !callers.may_run(&caller, &agent) {
+        return Err(denied(
+            format!("you may not run the agent {agent}"),
+            format!(
+                "root can allow it in the local policy: identities: [{{name: {agent}, allowedUsers: [...]}}]"
+            ),
+        ));
+    }
+    if node.draining {
+        return Err(denied(
+            "the node agent is being ended",
+            "start it again with `lanyard up`",
+        ));
+    }
+    if !node.compiler.desired().agents.contains_key(&agent) {
+        let known: Vec<String> = node
+            .compiler
+            .desired()
+            .agents
+            .keys()
+            .map(ToString::to_string)
+            .collect();
+        let hint = if known.is_empty() {
+            "no AgentIdentity is written; pass one to `lanyard up -f`".to_owned()
+        } else {
+            format!("there are: {}", known.join(", "))
+        };
+        return Err(denied(format!("there is no AgentIdentity {agent}"), hint));
+    }
+    Ok(agent)
+}
+
+fn admit(
+    node: &Shared,
+    peer: &Peer,
+    agent: ObjectKey,
+    file: ArmedFile,
+    asked: Run,
+) -> Result<(u32, Admitted), Denied> {
+    let now = Moment::now();
+    let mut node = node.borrow_mut();
+    let failed = |error: crate::node::NodeError| {
+        denied(format!("make a scope: {error}"), "see the node agent's log")
+    };
+    let id = node.make_scope(agent, peer.uid, now).map_err(failed)?;
+    let command = std::iter::once(asked.path).chain(asked.arguments).collect();
+    if let Err(error) = node.admit(id, peer.pid, peer.process(), file, command, now) {
+        if let Err(error) = node.forget_scope(id, now) {
+            warn!(%error, "a scope that nothing runs in could not be removed yet");
+        }
+        return Err(failed(error));
+    }
+    let scope = node
+        .scopes
+        .get(&id)
+        .ok_or_else(|| denied("the scope is gone", ""))?;
+    let variables = scope
+        .variables()
+        .into_iter()
+        .map(|(name, value)| Variable { name, value });
+    Ok((
+        id,
+        Admitted {
+            scope: scope.name.clone(),
+            variables: variables.collect(),
+        },
+    ))
+}
+
+/// The file the kernel will open: the command's own, or its interpreter's for a script.
+fn file_that_runs(command: &OwnedFd) -> io::Result<ArmedFile> {
+    let mut path = format!("/proc/self/fd/{}", command.as_raw_fd());
+    // The kernel follows no more than this many interpreters of interpreters (fs/exec.c, bprm depth).
+    for _ in 0..5 {
+        match interpreter(&path)? {
+            Some(interpreter) => path = interpreter,
+            None => break,
+        }
+    }
+    let metadata = fs::metadata(&path)?;
+    let device = (major(metadata.dev()) << 20) | minor(metadata.dev());
+    Ok(ArmedFile {
+        inode: metadata.ino(),
+        device,
+        reserved: 0,
+    })
+}
+
+/// What a script names behind `#!` on its first line.
+fn interpreter(path: &str) -> io::Result<Option<String>> {
+    // BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h
+    let mut first = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(256).read_to_end(&mut first)?,
+        Err(error) => return Err(error),
+    };
+    let Some(line) = first
+        .strip_prefix(b"#!")
+        .and_then(|rest| rest.split(|byte| *byte == b'\n').next())
+    else {
+        return Ok(None);
+    };
+    let words = String::from_utf8_lossy(line).into_owned();
+    Ok(words.split_ascii_whitespace().next().map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn armed(content: &[u8]) -> ArmedFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        file_that_runs(&OwnedFd::from(File::open(file.path()).unwrap())).unwrap()
+    }
+
+    fn of(path: &str) -> ArmedFile {
+        file_that_runs(&OwnedFd::from(File::open(path).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn a_scripts_interpreter_is_what_runs() {
+        assert_eq!(armed(b"#!/bin/sh\necho"), of("/bin/sh"));
+        assert_eq!(armed(b"#! /bin/sh -e"), of("/bin/sh"));
+    }
+
+    #[test]
+    fn any_other_file_runs_itself() {
+        assert_ne!(armed(b"\x7fELF"), of("/bin/sh"));
+    }
+
+    #[test]
+    fn a_missing_interpreter_is_an_error() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"#!/no/such/file\n").unwrap();
+        assert!(file_that_runs(&OwnedFd::from(File::open(file.path()).unwrap())).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! From the kernel's rings to the node.
+
+use std::{collections::BTreeMap, io, rc::Rc, sync::Arc};
+
+use lanyard_access::process::ProcessSelector;
+use lanyard_node_agent_abi::event::{ExecEvent, exec};
+use tokio::{io::unix::AsyncFd, sync::Semaphore, task::spawn_local};
+use tracing::error;
+
+use crate::{
+    attest::file,
+    kernel::{Ring, Rings, clock::Moment},
+    node::Shared,
+};
+
+/// How many files of one scope are looked at at once: a scope full of slow files delays itself alone.
+const LOOKS: usize = 4;
+
+/// Carries every event to the node for as long as the process lives.
+pub fn watch(node: &Shared, rings: Rings) -> io::Result<()> {
+    let Rings {
+        execs,
+        refusals,
+        flows,
+    } = rings;
+    let (execs, refusals, flows) = (execs.watch()?, refusals.watch()?, flows.watch()?);
+    let mut looks = Looks::default();
+    let of_execs = Rc::clone(node);
+    spawn_local(drain(execs, move |ring| {
+        while let Some(event) = ring.next_exec() {
+            on_exec(&of_execs, &mut looks, &event);
+        }
+    }));
+    let of_refusals = Rc::clone(node);
+    spawn_local(drain(refusals, move |ring| {
+        while let Some(event) = ring.next_refusal() {
+            of_refusals.borrow_mut().on_refusal(&event, Moment::now());
+        }
+    }));
+    let of_flows = Rc::clone(node);
+    spawn_local(drain(flows, move |ring| {
+        while let Some(event) = ring.next_flow() {
+            of_flows.borrow_mut().on_flow(event, Moment::now());
+        }
+    }));
+    Ok(())
+}
+
+async fn drain(mut ring: AsyncFd<Ring>, mut take: impl FnMut(&mut Ring)) {
+    loop {
+        match ring.readable_mut().await {
+            Ok(mut ready) => {
+                take(ready.get_inner_mut());
+                ready.clear_ready();
+            }
+            Err(error) => {
+                error!(%error, "events of the kernel cannot be read any more; nothing new is attested");
+                return;
+            }
+        }
+        // A flood of events lets the other tasks have their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One queue of looks for each scope.
+#[derive(Default)]
+struct Looks(BTreeMap<u32, Arc<Semaphore>>);
+
+impl Looks {
+    fn of(&mut self, scope: u32) -> Arc<Semaphore> {
+        Arc::clone(
+            self.0
+                .entry(scope)
+                .or_insert_with(|| Arc::new(Semaphore::new(LOOKS))),
+        )
+    }
+}
+
+fn on_exec(node: &Shared, looks: &mut Looks, event: &ExecEvent) {
+    match event.kind {
+        exec::EXECUTED => {
+            let listed = node.borrow_mut().on_executed(*event);
+            if let Some(listed) = listed {
+                spawn_local(attest(
+                    Rc::clone(node),
+                    looks.of(event.scope),
+                    Box::new(*event),
+                    listed,
+                ));
+            }
+        }
+        exec::ENDED => node.borrow_mut().on_ended(event.exec_id),
+        _ => {}
+    }
+}
+
+async fn attest(
+    node: Shared,
+    look: Arc<Semaphore>,
+    event: Box<ExecEvent>,
+    listed: Vec<ProcessSelector>,
+) {
+    let Ok(_turn) = look.acquire().await else {
+        return;
+    };
+    if node.borrow().images.get(event.exec_id).is_none() {
+        return; // it ended while it waited
+    }
+    let (exec_id, digests) = (event.exec_id, Arc::clone(&node.borrow().digests));
+    let looked = tokio::task::spawn_blocking(move || file::gather(&event, &listed, &digests)).await;
+    match looked {
+        Ok(facts) => node.borrow_mut().on_attested(exec_id, facts, Moment::now()),
+        Err(error) => error!(%error, "a look at an executed file failed; it has no identity"),
+    }
+}

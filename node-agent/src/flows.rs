@@ -1,0 +1,108 @@
+//! Established connections, by the slot they stand under, so that they can be ended with it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use lanyard_node_agent_abi::{event::FlowEvent, process::ExecId};
+
+/// How many connections of one slot are remembered. Those before are ended by the kernel alone: their
+/// packets stop at the same moment, and their own timeouts tell the program.
+const MOST: usize = 4096;
+
+/// All connections that were told of.
+#[derive(Debug, Default)]
+pub struct Flows {
+    by_slot: BTreeMap<u32, VecDeque<FlowEvent>>,
+    held: BTreeMap<ExecId, VecDeque<FlowEvent>>,
+}
+
+impl Flows {
+    /// A connection was established.
+    pub fn established(&mut self, flow: FlowEvent) {
+        if flow.slot == 0 {
+            push(self.held.entry(flow.exec_id).or_default(), flow);
+        } else {
+            push(self.by_slot.entry(flow.slot).or_default(), flow);
+        }
+    }
+
+    /// Takes the connections of a slot that has ended.
+    pub fn take(&mut self, slot: u32) -> VecDeque<FlowEvent> {
+        self.by_slot.remove(&slot).unwrap_or_default()
+    }
+
+    /// An image is settled: its held connections come under the slots that `slot_of` names, and those
+    /// without one are returned, for they end now.
+    pub fn release(
+        &mut self,
+        exec_id: ExecId,
+        slot_of: impl Fn(&FlowEvent) -> Option<u32>,
+    ) -> Vec<FlowEvent> {
+        let mut refused = Vec::new();
+        for flow in self.held.remove(&exec_id).unwrap_or_default() {
+            match slot_of(&flow) {
+                Some(slot) => push(
+                    self.by_slot.entry(slot).or_default(),
+                    FlowEvent { slot, ..flow },
+                ),
+                None => refused.push(flow),
+            }
+        }
+        refused
+    }
+
+    /// Forgets what an ended image held.
+    pub fn forget_image(&mut self, exec_id: ExecId) {
+        self.held.remove(&exec_id);
+    }
+}
+
+fn push(flows: &mut VecDeque<FlowEvent>, flow: FlowEvent) {
+    if flows.len() >= MOST {
+        flows.pop_front();
+    }
+    flows.push_back(flow);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(exec_id: ExecId, slot: u32, port: u16) -> FlowEvent {
+        FlowEvent {
+            exec_id,
+            slot,
+            port,
+            ..FlowEvent::ZERO
+        }
+    }
+
+    #[test]
+    fn a_slot_gives_up_its_connections_once() {
+        let mut flows = Flows::default();
+        flows.established(flow(1, 7, 0));
+        assert_eq!(flows.take(7).len(), 1);
+        assert_eq!(flows.take(7).len(), 0);
+    }
+
+    #[test]
+    fn a_held_connection_comes_under_its_slot_or_is_refused() {
+        let mut flows = Flows::default();
+        flows.established(flow(1, 0, 80));
+        flows.established(flow(1, 0, 81));
+        let refused = flows.release(1, |flow| (flow.port == 80).then_some(7));
+        assert_eq!(
+            refused.iter().map(|flow| flow.port).collect::<Vec<_>>(),
+            [81]
+        );
+        assert_eq!(flows.take(7).len(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_connections_takes_bounded_memory() {
+        let mut flows = Flows::default();
+        for _ in 0..MOST + 10 {
+            flows.established(flow(1, 7, 0));
+        }
+        assert_eq!(flows.take(7).len(), MOST);
+    }
+}

@@ -1,0 +1,104 @@
+//! What an API server would keep of objects that come from files: which life of which object each is.
+
+use jiff::Timestamp;
+use lanyard_access::{
+    digest::Sha256Digest,
+    object::{ObjectKey, Uid},
+};
+use lanyard_crds::{
+    kind::Kind,
+    manifest::{Content, Lives, Object, Set},
+    spec_hash::spec_hash,
+};
+use uuid::Uuid;
+
+use crate::{kept::Life, node::Node};
+
+/// Takes a set of objects as what is written, or says why not: the last good state is kept then.
+///
+/// An object that is there already is updated under the rules of an update. One that comes back exactly as
+/// it was has its old life, so that nothing begins anew by a file that was gone for a moment; one that
+/// comes back changed is another object.
+pub(super) fn take(node: &mut Node, set: Set) -> Result<(), Vec<String>> {
+    if let Some(old) = &node.manifests {
+        let refused = set.check_update(old);
+        if !refused.is_empty() {
+            return Err(refused.iter().map(ToString::to_string).collect());
+        }
+    }
+    let mut lives = Known {
+        old: node.manifests.as_ref(),
+        set: &set,
+        lives: node.kept.lives.clone(),
+    };
+    let written = set.written(&mut lives);
+    let lives = lives.lives;
+    match written {
+        Ok(written) => {
+            node.kept.lives = lives;
+            node.compiler.replace(written);
+            node.manifests = Some(set);
+            Ok(())
+        }
+        Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+    }
+}
+
+struct Known<'a> {
+    old: Option<&'a Set>,
+    set: &'a Set,
+    lives: Vec<Life>,
+}
+
+impl Lives for Known<'_> {
+    fn uid_of(&mut self, kind: Kind, key: &ObjectKey) -> Uid {
+        let hash = self
+            .set
+            .get(kind, key)
+            .and_then(hash_of)
+            .unwrap_or(Sha256Digest::new([0; 32]));
+        let is_update = self.old.is_some_and(|old| old.get(kind, key).is_some());
+        let kind = kind.to_string();
+        if let Some(life) = self
+            .lives
+            .iter_mut()
+            .find(|life| life.kind == kind && life.key == *key)
+        {
+            if !is_update && life.spec_hash != hash {
+                life.uid = new_uid();
+            }
+            life.spec_hash = hash;
+            return life.uid.clone();
+        }
+        let life = Life {
+            kind,
+            key: key.clone(),
+            uid: new_uid(),
+            spec_hash: hash,
+        };
+        self.lives.push(life.clone());
+        life.uid
+    }
+
+    /// The compiler's own history knows.
+    fn activated_at(&mut self, _grant: &Uid, _spec_hash: &Sha256Digest) -> Option<Timestamp> {
+        None
+    }
+}
+
+fn new_uid() -> Uid {
+    let mut bytes = [0; 16];
+    // Without randomness there is no telling lives apart; a start without it would be worse than none.
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .unwrap_or_else(|error| panic!("the kernel has no randomness: {error}"));
+    Uid::new(Uuid::from_bytes(bytes).to_string())
+}
+
+fn hash_of(object: &Object) -> Option<Sha256Digest> {
+    match &object.content {
+        Content::AgentIdentity(identity) => spec_hash(&identity.spec),
+        Content::AccessGrant(grant) => spec_hash(&grant.spec),
+        Content::CredentialSource(source) => spec_hash(&source.spec),
+    }
+    .ok()
+}

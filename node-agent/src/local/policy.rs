@@ -1,0 +1,128 @@
+//! The policy file of the machine: who may do what, and where its secrets are.
+
+use std::{
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use lanyard_access::{
+    credential::{CredentialSource, Source},
+    object::ObjectKey,
+    spiffe_id::TrustDomain,
+};
+use lanyard_authority_core::{Source as _, secret_key};
+use lanyard_crds::{
+    local_policy::{self, LocalPolicy, SecretKey},
+    problem::Problem,
+};
+use rustix::{
+    fs::{Mode, OFlags, fstat, open},
+    io::Errno,
+};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::{
+    callers::{Caller, Callers},
+    credentials::{CredentialError, Credentials},
+    user,
+};
+
+/// Why the policy is not accepted.
+#[derive(Debug, Error)]
+pub enum PolicyError {
+    /// The file could not be opened.
+    #[error("read the local policy {path}: {source}", path = .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: Errno,
+    },
+    /// Others than root can change it.
+    #[error("the local policy {path} can be changed by others than root: chown root {path} && chmod go-w {path}", path = .0.display())]
+    NotRoots(PathBuf),
+    /// It has mistakes.
+    #[error("the local policy has mistakes:\n{0}")]
+    Mistakes(String),
+}
+
+/// The policy as it was at the start.
+pub(super) struct FilePolicy(LocalPolicy);
+
+impl FilePolicy {
+    /// Reads the file. Without one, only root may do anything.
+    pub(super) fn read(path: &Path) -> Result<Self, PolicyError> {
+        match open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+            Err(Errno::NOENT) => return Self::none(),
+            Err(source) => {
+                return Err(PolicyError::Read {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+            Ok(file) => {
+                let stat = fstat(&file).map_err(|source| PolicyError::Read {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                if stat.st_uid != 0 || stat.st_mode & 0o022 != 0 {
+                    return Err(PolicyError::NotRoots(path.to_owned()));
+                }
+            }
+        }
+        Self::checked(local_policy::read_file(path))
+    }
+
+    /// The policy of a machine without a file.
+    pub(super) fn none() -> Result<Self, PolicyError> {
+        Self::checked(local_policy::read_text("no policy file", "{}"))
+    }
+
+    fn checked(read: Result<LocalPolicy, Vec<Problem>>) -> Result<Self, PolicyError> {
+        read.map(Self).map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            PolicyError::Mistakes(lines.join("\n"))
+        })
+    }
+}
+
+impl Callers for FilePolicy {
+    fn may_run(&self, caller: &Caller, agent: &ObjectKey) -> bool {
+        if caller.uid == 0 {
+            return true;
+        }
+        let account = user::account(caller.uid);
+        self.0.identities.get(agent).is_some_and(|allowed| {
+            allowed.users.contains(&account.name) || !allowed.groups.is_disjoint(&account.groups)
+        })
+    }
+
+    fn is_admin(&self, caller: &Caller) -> bool {
+        caller.uid == 0 || self.0.admins.contains(&user::account(caller.uid).name)
+    }
+}
+
+impl Credentials for Rc<FilePolicy> {
+    fn obtain(&self, source: &CredentialSource) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+        let Source::SecretKey { name, key } = &source.source;
+        let wanted = SecretKey {
+            namespace: source.key.namespace.clone(),
+            name: name.clone(),
+            key: key.clone(),
+        };
+        let Some(file) = self.0.secrets.get(&wanted) else {
+            return Err(CredentialError::NotMapped(format!(
+                "{}/{name}/{key}",
+                source.key.namespace
+            )));
+        };
+        let secret = secret_key::SecretKey::of_root(file.path().to_owned()).obtain();
+        let secret = secret.map_err(|error| CredentialError::Source(error.to_string()))?;
+        Ok(Zeroizing::new(secret.reveal().to_vec()))
+    }
+
+    fn trust_domain(&self) -> TrustDomain {
+        self.0.trust_domain.clone()
+    }
+}

@@ -1,0 +1,250 @@
+//! A node: what is written, what the kernel enforces of it, and what runs.
+//!
+//! Every method takes what happened and `now`, and leaves the kernel's maps, the brokers and the record in
+//! agreement with it. Nothing here waits.
+
+mod grants;
+mod images;
+mod scopes;
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+
+use lanyard_access::{compile::Compiler, reason::AttestationReason};
+use lanyard_node_agent_abi::event::{FlowEvent, RefusalEvent};
+use lanyard_protocol::record::{Event, Process};
+use thiserror::Error;
+use tracing::{error, warn};
+
+use crate::{
+    attest::file::Digests,
+    broker::Broker,
+    credentials::Credentials,
+    deadline::Deadlines,
+    desired::Slots,
+    flows::Flows,
+    images::{Images, KnownImage},
+    kept::{Kept, KeptError},
+    kernel::{MapError, Maps, clock::Moment, sever},
+    place::Place,
+    record::{RecordError, Recorder},
+    refusals::Refusals,
+    scope::{Scope, ScopeError},
+};
+
+/// A node that the tasks of one thread share. Nobody holds it across a wait.
+pub type Shared = Rc<RefCell<Node>>;
+
+/// Why a step was not done. What it would have allowed is refused.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// A map of the kernel.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// A scope.
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+    /// The record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// What is kept.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// The ports of a broker.
+    #[error("read the ports of a broker: {0}")]
+    Ports(std::io::Error),
+}
+
+/// One node.
+pub struct Node {
+    /// Its folders.
+    pub place: Place,
+    /// What is written, and what follows from it.
+    pub compiler: Compiler,
+    /// Scopes that have processes.
+    pub scopes: BTreeMap<u32, Scope>,
+    /// Their brokers.
+    pub brokers: BTreeMap<u32, Broker>,
+    /// Their images.
+    pub images: Images,
+    /// The record.
+    pub recorder: Recorder,
+    /// Manifests that could not be read.
+    pub problems: Vec<String>,
+    /// The manifests that are in force.
+    #[cfg(feature = "local")]
+    pub manifests: Option<lanyard_crds::manifest::Set>,
+    /// Where credentials are obtained.
+    pub credentials: Box<dyn Credentials>,
+    /// Digests of files.
+    pub digests: Arc<Digests>,
+    /// Whether it is being ended: nothing starts any more.
+    pub draining: bool,
+    pub(crate) maps: Maps,
+    pub(crate) kept: Kept,
+    pub(crate) deadlines: Deadlines,
+    slots: Slots,
+    flows: Flows,
+    refusals: Refusals,
+}
+
+impl Node {
+    /// A node that works with these maps. Scopes that outlived an earlier node agent are taken up.
+    pub fn new(
+        place: Place,
+        maps: Maps,
+        recorder: Recorder,
+        credentials: Box<dyn Credentials>,
+    ) -> Result<Self, NodeError> {
+        let kept = Kept::read(&place.kept())?;
+        let mut adopted = Vec::new();
+        for (key, grant) in maps.grants() {
+            adopted.push((key, grant, maps.slot(grant.slot)?.deadline));
+        }
+        let mut node = Self {
+            compiler: Compiler::with_history(kept.history.clone()),
+            deadlines: kept.deadlines(),
+            slots: Slots::adopt(adopted),
+            place,
+            maps,
+            kept,
+            recorder,
+            credentials,
+            scopes: BTreeMap::new(),
+            brokers: BTreeMap::new(),
+            images: Images::default(),
+            problems: Vec::new(),
+            #[cfg(feature = "local")]
+            manifests: None,
+            digests: Arc::default(),
+            draining: false,
+            flows: Flows::default(),
+            refusals: Refusals::default(),
+        };
+        node.adopt_scopes()?;
+        Ok(node)
+    }
+
+    /// The kernel refused something.
+    pub fn on_refusal(&mut self, event: &RefusalEvent, now: Moment) {
+        let Some(scope) = self.scopes.get(&event.scope) else {
+            return;
+        };
+        if !self.refusals.is_news(event) {
+            return;
+        }
+        let image = self.images.get(event.exec_id);
+        let identity = image.and_then(|image| image.verdict.as_ref()?.level.err());
+        let unknown = || Process {
+            pid: event.tgid,
+            exec_id: event.exec_id,
+            path: None,
+            sha256: None,
+            level: None,
+        };
+        let process = image.map_or_else(unknown, KnownImage::process);
+        let refused = crate::refusals::describe(event, &scope.names);
+        let event = Event::ConnectionRefused {
+            scope: scope.reference(),
+            process,
+            destination: refused.destination,
+            name: refused.name,
+            reason: refused.reason,
+            identity: identity.or(refused
+                .is_about_identity
+                .then_some(AttestationReason::NotObserved)),
+        };
+        self.record(event, now);
+    }
+
+    /// A connection was established.
+    pub fn on_flow(&mut self, flow: FlowEvent, now: Moment) {
+        if let Some(event) = self.direct_connection(&flow) {
+            self.record(event, now);
+        }
+        // The grant may have ended between the connect and this.
+        let is_held = flow.slot == 0;
+        let is_live = self
+            .slots
+            .deadline_of(flow.slot)
+            .is_some_and(|deadline| deadline > now.boot);
+        if is_held || is_live {
+            self.flows.established(flow);
+        } else {
+            destroy(&flow);
+        }
+    }
+
+    /// The scope a process is in, by what the kernel remembers of it.
+    pub fn scope_of(&self, pid: u32) -> Option<u32> {
+        self.maps.process(pid).map(|process| process.scope)
+    }
+
+    /// Refusals and losses counted by the kernel.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let counters = self.maps.counters();
+        let counters = counters.unwrap_or_else(|error| {
+            error!(%error, "the kernel's counters could not be read");
+            BTreeMap::new()
+        });
+        counters.into_iter().collect()
+    }
+
+    /// Writes a record of something that has happened; what cannot be written is told in the log.
+    pub fn record(&mut self, event: Event, now: Moment) {
+        if let Err(error) = self.recorder.write(event, now) {
+            error!(%error, "a record was not written");
+        }
+    }
+
+    /// Writes down what must outlive this process.
+    pub fn keep(&mut self) {
+        self.kept.history = self.compiler.history().clone();
+        self.kept.set_deadlines(&self.deadlines);
+        self.kept.scopes = self
+            .scopes
+            .iter()
+            .map(|(id, scope)| (*id, scope.kept()))
+            .collect();
+        if let Err(error) = self.kept.write(&self.place.kept()) {
+            error!(%error, "what is kept was not written");
+        }
+    }
+
+    fn direct_connection(&self, flow: &FlowEvent) -> Option<Event> {
+        use lanyard_node_agent_abi::grant::carrier::DIRECT;
+        let scope = self.scopes.get(&flow.scope)?;
+        if flow.carrier != u32::from(DIRECT) {
+            return None;
+        }
+        let destination = crate::refusals::socket_address(flow.address, flow.port);
+        let agent = self.compiler.desired().agents.get(&scope.agent)?;
+        let host = lanyard_access::host::Host::Address(destination.ip());
+        let is_this = |grant: &&lanyard_access::desired::LiveGrant| {
+            grant.resource.host == host && grant.resource.port.get() == destination.port()
+        };
+        Some(Event::ConnectionAllowed {
+            scope: scope.reference(),
+            process: self.images.get(flow.exec_id)?.process(),
+            destination,
+            grants: agent
+                .grants
+                .iter()
+                .filter(is_this)
+                .map(|grant| grant.key.clone())
+                .collect(),
+        })
+    }
+
+    /// Ends every connection that stands under a slot.
+    fn sever(&mut self, slot: u32) {
+        for flow in self.flows.take(slot) {
+            destroy(&flow);
+        }
+    }
+}
+
+fn destroy(flow: &FlowEvent) {
+    if let Err(error) = sever::destroy(flow) {
+        warn!(%error, "an ended connection could not be destroyed; its packets are dropped");
+    }
+}

@@ -1,0 +1,196 @@
+//! Scopes: made for a run, taken up after a restart, forgotten with their last process.
+
+use std::os::fd::BorrowedFd;
+
+use lanyard_access::object::ObjectKey;
+use lanyard_node_agent_abi::process::ArmedFile;
+use lanyard_protocol::{
+    broker::{self, FromAgent, Injection, Level, NameBinding, ScopeState, from_agent::Message},
+    record::Event,
+};
+use tracing::{info, warn};
+
+use super::{Node, NodeError};
+use crate::{desired::Openings, kernel::clock::Moment, scope::Scope};
+
+impl Node {
+    /// Makes a scope for `agent`, enforced and with its grants, that has no process yet.
+    pub fn make_scope(
+        &mut self,
+        agent: ObjectKey,
+        uid: u32,
+        now: Moment,
+    ) -> Result<u32, NodeError> {
+        let id = self.kept.last_scope.wrapping_add(1).max(1);
+        self.kept.last_scope = id;
+        let scope = Scope::make(&self.place, id, agent, uid, now.wall.as_second())?;
+        let ports = scope.listeners.ports().map_err(NodeError::Ports)?;
+        self.maps.enforce(scope.cgroup.id(), id, ports)?;
+        self.scopes.insert(id, scope);
+        self.apply_to_scope(id, now);
+        self.keep();
+        Ok(id)
+    }
+
+    /// Moves a process into a scope, where the next file it executes must be `file`.
+    pub fn admit(
+        &mut self,
+        id: u32,
+        pid: u32,
+        process: BorrowedFd<'_>,
+        file: ArmedFile,
+        command: Vec<String>,
+        now: Moment,
+    ) -> Result<(), NodeError> {
+        let Some(scope) = self.scopes.get(&id) else {
+            return Err(NodeError::Scope(
+                crate::scope::cgroup::CgroupError::Gone.into(),
+            ));
+        };
+        self.maps.arm(pid, file)?;
+        if let Err(error) = scope.cgroup.admit(pid, process) {
+            self.maps.disarm(pid)?;
+            return Err(NodeError::Scope(error.into()));
+        }
+        let event = Event::ScopeStarted {
+            scope: scope.reference(),
+            command,
+        };
+        // Without a record of its start nothing starts.
+        self.recorder.write(event, now)?;
+        Ok(())
+    }
+
+    /// Forgets scopes without processes.
+    pub fn reap(&mut self, now: Moment) {
+        let empty: Vec<u32> = self
+            .scopes
+            .iter()
+            .filter(|(_, scope)| !scope.cgroup.is_populated())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in empty {
+            if let Err(error) = self.forget_scope(id, now) {
+                warn!(%error, "an empty scope could not be removed yet");
+            }
+        }
+    }
+
+    /// Forgets one scope: its grants, its broker, its cgroup and its root.
+    pub fn forget_scope(&mut self, id: u32, now: Moment) -> Result<(), NodeError> {
+        let (steps, _) = self.slots.steps(id, &Openings::new());
+        for step in steps {
+            self.take(step)?;
+        }
+        let Some(scope) = self.scopes.get(&id) else {
+            return Ok(());
+        };
+        scope.remove(&self.place)?;
+        self.maps.forget_scope(scope.cgroup.id(), id)?;
+        let event = Event::ScopeEnded {
+            scope: scope.reference(),
+        };
+        self.scopes.remove(&id);
+        self.brokers.remove(&id);
+        self.images.forget_scope(id);
+        self.record(event, now);
+        self.keep();
+        Ok(())
+    }
+
+    /// Takes up the scopes that outlived an earlier node agent. Their brokers get new ports.
+    pub(super) fn adopt_scopes(&mut self) -> Result<(), NodeError> {
+        let in_kernel = self.maps.scopes();
+        for (id, kept) in std::mem::take(&mut self.kept.scopes) {
+            let name = kept.name.clone();
+            let scope = Scope::adopt(&self.place, id, kept)?;
+            let ports = scope.listeners.ports().map_err(NodeError::Ports)?;
+            if in_kernel.get(&scope.cgroup.id()) == Some(&id) {
+                self.maps.set_ports(id, ports)?;
+            } else {
+                self.maps.enforce(scope.cgroup.id(), id, ports)?;
+            }
+            info!(scope = name, "a scope was taken up");
+            self.scopes.insert(id, scope);
+        }
+        Ok(())
+    }
+
+    /// Sends its scope's state to a broker, if one runs.
+    pub fn send_state(&self, id: u32) {
+        if let (Some(broker), Some(state)) = (self.brokers.get(&id), self.state_of(id)) {
+            broker.send(FromAgent {
+                message: Some(Message::State(state)),
+            });
+        }
+    }
+
+    /// Everything a scope's broker works from.
+    pub fn state_of(&self, id: u32) -> Option<ScopeState> {
+        let scope = self.scopes.get(&id)?;
+        let agent = self.compiler.desired().agents.get(&scope.agent);
+        let grants = agent.map_or(&[][..], |agent| &agent.grants);
+        let deadline = |grant: &lanyard_access::desired::LiveGrant| {
+            self.deadlines
+                .all()
+                .get(&(grant.uid.clone(), grant.spec_hash))
+                .copied()
+                .unwrap_or(0)
+        };
+        let names = grants
+            .iter()
+            .filter_map(|grant| match &grant.resource.host {
+                lanyard_access::host::Host::Name(name) => {
+                    Some((name.clone(), scope.names.get(name)?))
+                }
+                lanyard_access::host::Host::Address(_) => None,
+            });
+        let names: std::collections::BTreeMap<_, _> = names.collect();
+        Some(ScopeState {
+            scope: scope.name.clone(),
+            agent: scope.agent.to_string(),
+            uid: scope.uid,
+            agent_uid: agent.map(|agent| agent.uid.to_string()).unwrap_or_default(),
+            spiffe_id: self.spiffe_id_of(&scope.agent),
+            grants: grants
+                .iter()
+                .map(|grant| broker::Grant {
+                    key: grant.key.to_string(),
+                    uid: grant.uid.to_string(),
+                    spec_hash: grant.spec_hash.as_bytes().to_vec(),
+                    requires: Level::from(grant.requires).into(),
+                    host: grant.resource.host.to_string(),
+                    port: grant.resource.port.get().into(),
+                    protocol: broker::Protocol::from(grant.resource.protocol).into(),
+                    allow_private: grant.resource.allow_private,
+                    ca_bundle: grant.resource.ca_bundle.clone().unwrap_or_default(),
+                    credential: grant
+                        .credential
+                        .as_ref()
+                        .map(ToString::to_string)
+                        .unwrap_or_default(),
+                    injection: match grant.credential {
+                        Some(_) => Injection::Bearer,
+                        None => Injection::None,
+                    }
+                    .into(),
+                    ends_at_boot_ns: deadline(grant),
+                })
+                .collect(),
+            names: names
+                .into_iter()
+                .map(|(name, addresses)| NameBinding {
+                    name: name.to_string(),
+                    v4: addresses.v4.octets().to_vec(),
+                    v6: addresses.v6.octets().to_vec(),
+                })
+                .collect(),
+        })
+    }
+
+    /// The agent's name to the outside.
+    pub fn spiffe_id_of(&self, agent: &ObjectKey) -> String {
+        lanyard_access::spiffe_id::SpiffeId::of_agent(&self.credentials.trust_domain(), agent)
+            .to_string()
+    }
+}

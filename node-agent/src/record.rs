@@ -1,0 +1,221 @@
+//! The record: one JSON object a line, appended.
+
+use std::{
+    collections::VecDeque,
+    fs::{File, OpenOptions},
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use lanyard_protocol::record::{Event, FORMAT, Record};
+use thiserror::Error;
+use tokio::sync::broadcast;
+use uuid::{ContextV7, Timestamp, Uuid};
+
+use crate::kernel::clock::Moment;
+
+/// Refusals kept in memory for `explain --last`.
+const REFUSALS: usize = 512;
+/// Lines a slow follower may be behind before it misses some.
+const BEHIND: usize = 4096;
+
+/// Why the record could not be written or read. What needs a record is refused then.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// The system refused.
+    #[error("{attempt} the record {path}: {source}", path = .path.display())]
+    System {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An event has no JSON.
+    #[error("an event cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Writes the record of one node.
+pub struct Recorder {
+    node: String,
+    path: PathBuf,
+    file: File,
+    context: ContextV7,
+    refusals: VecDeque<Record>,
+    lines: broadcast::Sender<Arc<str>>,
+}
+
+impl Recorder {
+    /// Opens the record for appending. Only root reads it.
+    pub fn open(path: PathBuf, node: String) -> Result<Self, RecordError> {
+        let file = OpenOptions::new()
+            .append(true)
+            .read(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path);
+        let file = file.map_err(|source| RecordError::System {
+            attempt: "open",
+            path: path.clone(),
+            source,
+        })?;
+        let (lines, _) = broadcast::channel(BEHIND);
+        Ok(Self {
+            node,
+            path,
+            file,
+            context: ContextV7::new(),
+            refusals: VecDeque::new(),
+            lines,
+        })
+    }
+
+    /// Writes one event. When this returns, it is in the file.
+    pub fn write(&mut self, event: Event, now: Moment) -> Result<Uuid, RecordError> {
+        let seconds = u64::try_from(now.wall.as_second()).unwrap_or(0);
+        let nanos = u32::try_from(now.wall.subsec_nanosecond()).unwrap_or(0);
+        let id = Uuid::new_v7(Timestamp::from_unix(&self.context, seconds, nanos));
+        let record = Record {
+            format: FORMAT,
+            id,
+            at: now.wall,
+            node: self.node.clone(),
+            event,
+        };
+        let mut line = serde_json::to_string(&record)?;
+        line.push('\n');
+        // One call for one line: a crash leaves whole lines, or one cut line at the end.
+        self.file
+            .write_all(line.as_bytes())
+            .map_err(|source| self.failed("write", source))?;
+        line.pop();
+        if record.event.is_refusal() {
+            self.refusals.truncate(REFUSALS - 1);
+            self.refusals.push_front(record);
+        }
+        // Without followers there is nobody to send to.
+        let _ = self.lines.send(line.into());
+        Ok(id)
+    }
+
+    /// The last refusal that `visible` accepts.
+    pub fn last_refusal(&self, visible: impl Fn(&Record) -> bool) -> Option<&Record> {
+        self.refusals.iter().find(|record| visible(record))
+    }
+
+    /// The record with that id.
+    pub fn find(&self, id: Uuid) -> Result<Option<Record>, RecordError> {
+        let wanted = id.to_string();
+        for line in self.read_lines()? {
+            let line = line.map_err(|source| self.failed("read", source))?;
+            if line.contains(&wanted)
+                && let Ok(record) = serde_json::from_str::<Record>(&line)
+                && record.id == id
+            {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last `count` lines, and whatever is written from now on.
+    pub fn follow(
+        &self,
+        count: usize,
+    ) -> Result<(Vec<String>, broadcast::Receiver<Arc<str>>), RecordError> {
+        let following = self.lines.subscribe();
+        let mut last = VecDeque::new();
+        for line in self.read_lines()? {
+            last.push_back(line.map_err(|source| self.failed("read", source))?);
+            if last.len() > count {
+                last.pop_front();
+            }
+        }
+        Ok((last.into(), following))
+    }
+
+    fn read_lines(&self) -> Result<impl Iterator<Item = io::Result<String>>, RecordError> {
+        let file = File::open(&self.path).map_err(|source| self.failed("read", source))?;
+        Ok(BufReader::new(file).lines())
+    }
+
+    fn failed(&self, attempt: &'static str, source: io::Error) -> RecordError {
+        RecordError::System {
+            attempt,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanyard_protocol::record::ScopeRef;
+
+    use super::*;
+
+    const NOW: Moment = Moment {
+        boot: 1,
+        wall: jiff::Timestamp::UNIX_EPOCH,
+    };
+
+    fn refusal(name: &str, uid: u32) -> Event {
+        let scope = ScopeRef {
+            name: "bot-1".into(),
+            agent: "bot".parse().unwrap(),
+            uid,
+        };
+        Event::NameRefused {
+            scope,
+            name: name.into(),
+        }
+    }
+
+    fn recorder() -> (tempfile::TempDir, Recorder) {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Recorder::open(folder.path().join("record.jsonl"), "n".into()).unwrap();
+        (folder, recorder)
+    }
+
+    #[test]
+    fn ids_are_in_the_order_of_writing_also_within_a_millisecond() {
+        let (_folder, mut recorder) = recorder();
+        let ids: Vec<Uuid> = (0..100)
+            .map(|_| recorder.write(refusal("a", 1), NOW).unwrap())
+            .collect();
+        assert!(ids.is_sorted());
+    }
+
+    #[test]
+    fn a_record_is_found_by_its_id_and_no_other() {
+        let (_folder, mut recorder) = recorder();
+        let first = recorder.write(refusal("a", 1), NOW).unwrap();
+        recorder.write(refusal("b", 1), NOW).unwrap();
+        assert_eq!(recorder.find(first).unwrap().unwrap().id, first);
+        assert_eq!(recorder.find(Uuid::nil()).unwrap(), None);
+    }
+
+    #[test]
+    fn the_last_refusal_is_the_last_that_may_be_seen() {
+        let (_folder, mut recorder) = recorder();
+        let mine = recorder.write(refusal("a", 1), NOW).unwrap();
+        recorder.write(refusal("b", 2), NOW).unwrap();
+        let visible = |record: &Record| record.event.scope().is_some_and(|scope| scope.uid == 1);
+        assert_eq!(recorder.last_refusal(visible).unwrap().id, mine);
+    }
+
+    #[test]
+    fn a_follower_gets_what_was_and_what_comes() {
+        let (_folder, mut recorder) = recorder();
+        recorder.write(refusal("a", 1), NOW).unwrap();
+        recorder.write(refusal("b", 1), NOW).unwrap();
+        let (past, mut coming) = recorder.follow(1).unwrap();
+        recorder.write(refusal("c", 1), NOW).unwrap();
+        assert!(past.len() == 1 && past[0].contains(r#""name":"b""#));
+        assert!(coming.try_recv().unwrap().contains(r#""name":"c""#));
+    }
+}

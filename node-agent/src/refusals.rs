@@ -1,0 +1,151 @@
+//! What the kernel refused, told once and in people's terms.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
+
+use lanyard_access::{host::DnsName, reason::ConnectionReason};
+use lanyard_node_agent_abi::{cause::Cause, event::RefusalEvent};
+
+use crate::names::Names;
+
+/// How long the same refusal of the same image is not told again, in nanoseconds.
+const QUIET: u64 = 1_000_000_000;
+/// How many different refusals are told apart.
+const MOST: usize = 4096;
+
+type Same = (u64, u32, [u8; 16], u16, u16);
+
+/// Tells news from repetition: a program that tries again and again makes one record a second.
+#[derive(Debug, Default)]
+pub struct Refusals(BTreeMap<Same, u64>);
+
+impl Refusals {
+    /// Whether this refusal was not told within the last second.
+    pub fn is_news(&mut self, event: &RefusalEvent) -> bool {
+        if self.0.len() >= MOST {
+            self.0
+                .retain(|_, told| event.at.saturating_sub(*told) < QUIET);
+            if self.0.len() >= MOST {
+                return false;
+            }
+        }
+        let same = (
+            event.exec_id,
+            event.cause,
+            event.address,
+            event.port,
+            event.protocol,
+        );
+        let told = self.0.get(&same).copied();
+        let is_news = told.is_none_or(|told| event.at.saturating_sub(told) >= QUIET);
+        if is_news {
+            self.0.insert(same, event.at);
+        }
+        is_news
+    }
+}
+
+/// A refusal in people's terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Where to.
+    pub destination: Option<SocketAddr>,
+    /// The name that address stands for.
+    pub name: Option<DnsName>,
+    /// Why.
+    pub reason: ConnectionReason,
+    /// Whether the process, and not the destination, is the reason.
+    pub is_about_identity: bool,
+}
+
+/// Describes a refusal of a scope with these names.
+pub fn describe(event: &RefusalEvent, names: &Names) -> Described {
+    let destination = (event.port != 0).then(|| socket_address(event.address, event.port));
+    let reason = match Cause::from_number(event.cause) {
+        Some(Cause::NoProcess | Cause::ImageRefused | Cause::HeldTooLong) => {
+            ConnectionReason::NoIdentity
+        }
+        Some(Cause::NoGrant) => ConnectionReason::NoGrant,
+        Some(Cause::GrantEnded) => ConnectionReason::GrantEnded,
+        Some(Cause::SocketKind) => ConnectionReason::SocketKind,
+        Some(Cause::NoBroker) => ConnectionReason::NoBroker,
+        Some(Cause::MapFull) => ConnectionReason::MapFull,
+        Some(Cause::Untagged | Cause::NotTheResolver) | None => ConnectionReason::Untagged,
+    };
+    Described {
+        destination,
+        name: names.name_of(event.address).cloned(),
+        reason,
+        is_about_identity: reason == ConnectionReason::NoIdentity,
+    }
+}
+
+/// An address of the maps, and a port in network order.
+pub fn socket_address(address: [u8; 16], port: u16) -> SocketAddr {
+    SocketAddr::new(
+        IpAddr::V6(Ipv6Addr::from(address)).to_canonical(),
+        u16::from_be(port),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(exec_id: u64, at: u64, cause: Cause) -> RefusalEvent {
+        RefusalEvent {
+            exec_id,
+            at,
+            cause: cause as u32,
+            ..RefusalEvent::ZERO
+        }
+    }
+
+    #[test]
+    fn a_repeated_refusal_is_told_once_a_second() {
+        let mut refusals = Refusals::default();
+        assert!(refusals.is_news(&event(1, 0, Cause::NoGrant)));
+        assert!(!refusals.is_news(&event(1, QUIET - 1, Cause::NoGrant)));
+        assert!(refusals.is_news(&event(1, QUIET, Cause::NoGrant)));
+        assert!(
+            refusals.is_news(&event(2, 0, Cause::NoGrant)),
+            "another image"
+        );
+        assert!(
+            refusals.is_news(&event(1, 0, Cause::GrantEnded)),
+            "another cause"
+        );
+    }
+
+    #[test]
+    fn a_flood_of_different_refusals_takes_bounded_memory() {
+        let mut refusals = Refusals::default();
+        for exec_id in 0..2 * MOST as u64 {
+            refusals.is_news(&event(exec_id, 5, Cause::NoGrant));
+        }
+        assert!(refusals.0.len() <= MOST);
+        assert!(
+            refusals.is_news(&event(1, 5 + QUIET, Cause::NoGrant)),
+            "it goes on a second later"
+        );
+    }
+
+    #[test]
+    fn every_cause_has_a_reason_for_people() {
+        for cause in Cause::ALL {
+            let described = describe(&event(1, 0, *cause), &Names::default());
+            assert_eq!(described.destination, None);
+        }
+        let event = RefusalEvent {
+            address: "::ffff:10.0.0.1".parse::<Ipv6Addr>().unwrap().octets(),
+            port: 443_u16.to_be(),
+            ..event(1, 0, Cause::NoGrant)
+        };
+        assert_eq!(
+            describe(&event, &Names::default()).destination,
+            Some("10.0.0.1:443".parse().unwrap())
+        );
+    }
+}

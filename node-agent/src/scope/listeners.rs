@@ -1,0 +1,64 @@
+//! The sockets of a scope's broker. The node agent opens and keeps them: connections wait in them while a
+//! broker starts, and nobody takes their ports while one is dead.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use lanyard_node_agent_abi::process::ScopePorts;
+
+/// The sockets of one address family.
+struct Pair {
+    tcp: TcpListener,
+    dns: UdpSocket,
+}
+
+/// Where a broker listens.
+pub struct Listeners {
+    v4: Pair,
+    v6: Option<Pair>,
+}
+
+impl Listeners {
+    /// Opens them on free ports. A machine without IPv6 has none of that family, and what would be led to
+    /// them is refused.
+    pub fn open() -> io::Result<Self> {
+        let v4 = Pair {
+            tcp: TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+            dns: UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?,
+        };
+        let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0))
+            .ok()
+            .zip(UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok());
+        Ok(Self {
+            v4,
+            v6: v6.map(|(tcp, dns)| Pair { tcp, dns }),
+        })
+    }
+
+    /// Their ports, as the kernel programs read them.
+    pub fn ports(&self) -> io::Result<ScopePorts> {
+        let tcp = |pair: &Pair| pair.tcp.local_addr().map(|address| address.port().to_be());
+        let dns = |pair: &Pair| pair.dns.local_addr().map(|address| address.port().to_be());
+        let (tcp6, dns6) = match &self.v6 {
+            Some(pair) => (tcp(pair)?, dns(pair)?),
+            None => (0, 0),
+        };
+        Ok(ScopePorts {
+            tcp4: tcp(&self.v4)?,
+            tcp6,
+            dns4: dns(&self.v4)?,
+            dns6,
+        })
+    }
+
+    /// Their descriptors, in the order in which a broker expects them.
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let pairs = [Some(&self.v4), self.v6.as_ref()].into_iter().flatten();
+        pairs
+            .flat_map(|pair| [pair.tcp.as_fd(), pair.dns.as_fd()])
+            .collect()
+    }
+}

@@ -1,0 +1,65 @@
+//! `cargo xtask VERB`: every verb a person or CI needs, each doing its own set-up.
+
+mod artifacts;
+mod bench;
+mod bpf_toolchain;
+mod command;
+mod console;
+mod context;
+mod counts;
+mod demo;
+mod generate;
+mod kernel_object;
+mod lint;
+mod metadata;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::{Context, Environment};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    let context = Context::new(args.environment)?;
+    match args.verb {
+        Verb::Setup => setup::run(&context)?,
+        Verb::Demo => demo::run(&context)?,
+        Verb::Test => return test::run(&context),
+        Verb::Lint => return lint::run(&context),
+        Verb::Generate => generate::run(&context)?,
+        Verb::Bench => bench::run(&context)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Build, try and check Lanyard"
+)]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    environment: Environment,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Verb {
+    /// Install what the other verbs need, and build the kernel programs
+    Setup,
+    /// Show Lanyard at work on this machine: the story, scene by scene
+    Demo,
+    /// Run every test this machine can run, and say which it cannot
+    Test,
+    /// Check form and structure: formatting, clippy, import arrows, dead files, licences, docs
+    Lint,
+    /// Write the generated files again
+    Generate,
+    /// Measure, and write the figures to docs/benchmarks.md
+    Bench,
+}

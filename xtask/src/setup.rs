@@ -1,0 +1,126 @@
+//! `cargo xtask setup`: what the other verbs need, installed where that is allowed.
+//!
+//! Every verb calls [`ready`] for its own needs first. On a machine that has all of it, that costs
+//! a few file look-ups and prints nothing.
+
+mod apt_services;
+mod cargo_tool;
+mod debian;
+mod mounts;
+
+use std::path::PathBuf;
+
+use crate::bpf_toolchain;
+use crate::console::say;
+use crate::context::Context;
+use crate::kernel_object;
+
+pub(crate) use cargo_tool::CargoTool;
+pub(crate) use debian::{Debian, is_root};
+pub(crate) use mounts::{bpffs_is_mounted, cgroup2_root};
+
+/// What a verb is about to do, hence what must be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Compile the crates.
+    Build,
+    /// Compile the kernel programs.
+    KernelPrograms,
+    /// Run them, against real clients and servers.
+    Run,
+    /// Check the crates and the kernel programs.
+    Lint,
+}
+
+/// `cargo xtask setup`.
+pub(crate) fn run(context: &Context) -> anyhow::Result<()> {
+    ready(
+        context,
+        &[Need::Build, Need::KernelPrograms, Need::Run, Need::Lint],
+    )?;
+    let object = kernel_object::build(context)?;
+    match cgroup2_root()? {
+        Some(root) => say(&format!("✓ cgroup v2 is at {}", root.display())),
+        None => {
+            say("✗ no cgroup v2 is mounted: the tests that load kernel programs will be skipped");
+        }
+    }
+    say("All is there. To use cargo directly with the kernel programs inside the node agent:");
+    say(&format!(
+        "    export {}={}",
+        kernel_object::VARIABLE,
+        object.display()
+    ));
+    Ok(())
+}
+
+/// Makes the machine fit for `needs`, or says what a person must type.
+pub(crate) fn ready(context: &Context, needs: &[Need]) -> anyhow::Result<()> {
+    if let Some(debian) = Debian::detect()? {
+        debian.install_missing(&packages(needs, bpf_toolchain::comes_from_rustup()))?;
+    }
+    if needs.contains(&Need::KernelPrograms) {
+        bpf_toolchain::ready(context)?;
+    }
+    if needs.contains(&Need::Lint) {
+        CargoTool::DENY.install(context)?;
+    }
+    if needs.contains(&Need::Run) {
+        mounts::mount_bpffs()?;
+    }
+    Ok(())
+}
+
+/// The program, once [`ready`] has been called.
+pub(crate) fn cargo_deny(context: &Context) -> PathBuf {
+    CargoTool::DENY.program(context)
+}
+
+/// Someone whose kernel programs are built by a rustup nightly needs no second compiler.
+fn packages(needs: &[Need], from_rustup: bool) -> Vec<&'static str> {
+    let wanted = needs
+        .iter()
+        .filter(|need| !(from_rustup && matches!(need, Need::KernelPrograms | Need::Lint)));
+    wanted.flat_map(|need| need.packages()).copied().collect()
+}
+
+impl Need {
+    /// Debian's names.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            // The C parts of aws-lc-rs.
+            Self::Build => &["gcc", "libc6-dev", "make", "cmake", "ca-certificates"],
+            // Debian's browser-grade rustc has the BPF target's core library; bpf-linker links to
+            // the same LLVM that this rustc was built with.
+            Self::KernelPrograms => &["rustc-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "g++"],
+            Self::Run => &[
+                "nginx-light",
+                "curl",
+                "python3",
+                "util-linux",
+                "iproute2",
+                "mount",
+            ],
+            Self::Lint => &["rust-web-clippy"],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verb_gets_what_it_needs_and_no_more() {
+        let packages = packages(&[Need::Build], false);
+        assert!(packages.contains(&"gcc") && !packages.contains(&"rustc-web"));
+    }
+
+    #[test]
+    fn a_nightly_makes_debians_compiler_needless() {
+        let needs = [Need::Build, Need::KernelPrograms, Need::Run];
+        assert!(packages(&needs, false).contains(&"rustc-web"));
+        assert!(!packages(&needs, true).contains(&"rustc-web"));
+        assert!(packages(&needs, true).contains(&"nginx-light"));
+    }
+}
