@@ -132,7 +132,7 @@ impl Interception {
         let public_key = self.intermediate.subject_public_key_info();
         let answer = agent.sign_intermediate(public_key).await?;
         let life = Duration::from_secs(
-            u64::try_from(answer.not_after - clock::wall_seconds()).unwrap_or(0),
+            u64::try_from(answer.not_after.saturating_sub(clock::wall_seconds())).unwrap_or(0),
         );
         // Half of its life is left for a node agent that does not answer. Never at once again, whatever
         // the wall clock says.

@@ -8,7 +8,7 @@ use std::sync::{
 use lanyard_protocol::record::{Event, GrantRef, Outcome, ScopeRef};
 use uuid::Uuid;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, CallError};
 
 /// Shared by all that carries the request; when the last of it is gone, it has ended.
 #[derive(Debug)]
@@ -25,9 +25,15 @@ pub(crate) struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// A request whose intent has been recorded.
-    pub(crate) fn new(agent: Arc<Agent>, scope: ScopeRef, intent: Uuid, grant: GrantRef) -> Self {
-        Self {
+    /// Records that a request is intended, and opens it.
+    pub(crate) async fn record(
+        agent: Arc<Agent>,
+        intended: Event,
+        scope: ScopeRef,
+        grant: GrantRef,
+    ) -> Result<Arc<Self>, CallError> {
+        let intent = agent.record(&intended).await?;
+        Ok(Arc::new(Self {
             agent,
             scope,
             intent,
@@ -36,7 +42,7 @@ impl OpenRequest {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             outcome: OnceLock::new(),
-        }
+        }))
     }
 
     /// A reply came.

@@ -1,1 +1,10 @@
-//! Stub.
+//! A user's view of Lanyard: the real programs, a real service on a host of its own, and what a person
+//! would see. The demo tells it as a story, the tests hold it to the promises.
+
+pub mod agent;
+pub mod lab;
+pub mod lanyard;
+pub mod memory;
+pub mod scenes;
+pub mod service;
+pub mod wait;

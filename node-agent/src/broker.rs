@@ -10,7 +10,11 @@ use lanyard_protocol::{
     frame::{self, FrameError},
 };
 use thiserror::Error;
-use tokio::{net::UnixStream, sync::mpsc, task::spawn_local};
+use tokio::{
+    net::UnixStream,
+    sync::{mpsc, oneshot},
+    task::spawn_local,
+};
 use tracing::{info, warn};
 
 use crate::node::Shared;
@@ -18,13 +22,17 @@ use crate::node::Shared;
 /// How many messages may wait for a broker that does not read. Then it is ended.
 const WAITING: usize = 1024;
 
-/// A running broker.
-pub struct Broker(mpsc::Sender<FromAgent>);
+/// A running broker. It is ended when this is dropped.
+pub struct Broker {
+    messages: mpsc::Sender<FromAgent>,
+    /// Closed with this; nothing is ever sent.
+    _alive: oneshot::Sender<()>,
+}
 
 impl Broker {
     /// Sends a message. One that does not read in time is ended by its own task, which sees this fail.
     pub fn send(&self, message: FromAgent) {
-        if self.0.try_send(message).is_err() {
+        if self.messages.try_send(message).is_err() {
             warn!("a broker does not read what it is told");
         }
     }
@@ -69,11 +77,16 @@ async fn run(node: &Shared, scope: u32) -> Result<(), BrokerError> {
         let scope = node.scopes.get(&scope).ok_or(BrokerError::ScopeGone)?;
         process::start(&scope.listeners.descriptors()).map_err(BrokerError::Start)?
     };
-    let (sender, receiver) = mpsc::channel(WAITING);
+    let (messages, outgoing) = mpsc::channel(WAITING);
+    let (alive, dropped) = oneshot::channel();
     let state = {
         let mut node = node.borrow_mut();
         let state = node.state_of(scope).ok_or(BrokerError::ScopeGone)?;
-        node.brokers.insert(scope, Broker(sender.clone()));
+        let broker = Broker {
+            messages: messages.clone(),
+            _alive: alive,
+        };
+        node.brokers.insert(scope, broker);
         state
     };
     let result = talk(node, scope, stream, sender, receiver, state_message(state)).await;

@@ -171,7 +171,7 @@ fn refused_connection(
         reason.message()
     );
     if let Some(identity) = identity {
-        let mut told = refused_process(agent, process, identity, None);
+        let mut told = refused_process(agent, process, identity, listed(agent, process, desired));
         told.facts
             .push(format!("it is not the agent: {}", identity.message()));
         return Told { summary, ..told };
@@ -199,6 +199,17 @@ fn refused_connection(
         remedy,
         yaml,
     }
+}
+
+/// What is listed for the path of a process.
+fn listed(agent: &ObjectKey, process: &Process, desired: &Desired) -> Option<Sha256Digest> {
+    let path = process.path.as_deref()?;
+    let agent = desired.agents.get(agent)?;
+    let selector = agent
+        .processes
+        .iter()
+        .find(|selector| selector.path.as_str() == path)?;
+    Some(selector.sha256)
 }
 
 fn refused_name(agent: &ObjectKey, name: &str) -> Told {

@@ -47,6 +47,14 @@ impl Counts {
         }
     }
 
+    /// What broke off has counted nothing: one failure, and the reason is printed.
+    pub(crate) fn or_failed(result: anyhow::Result<Self>) -> Self {
+        result.unwrap_or_else(|error| {
+            say(&format!("✗ {error:#}"));
+            Self::failed(1)
+        })
+    }
+
     /// Prints the sum, the last line of a verb, and turns it into the verb's exit status.
     pub(crate) fn close(self) -> ExitCode {
         say(&self.to_string());

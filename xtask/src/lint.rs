@@ -59,7 +59,11 @@ const CHECKS: &[(&str, Check)] = &[
 ];
 
 /// `cargo xtask lint`.
-pub(crate) fn run(context: &Context) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(context: &Context) -> ExitCode {
+    Counts::or_failed(run_checks(context)).close()
+}
+
+fn run_checks(context: &Context) -> anyhow::Result<Counts> {
     setup::ready(context, &[Need::Build, Need::KernelPrograms, Need::Lint])?;
     let subject = Subject {
         context,
@@ -91,7 +95,7 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<ExitCode> {
     if !failed.is_empty() {
         say(&format!("failed: {}", failed.join(", ")));
     }
-    Ok(counts.close())
+    Ok(counts)
 }
 
 impl Verdict {

@@ -27,8 +27,8 @@ fn main() -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Setup => setup::run(&context)?,
         Verb::Demo => demo::run(&context)?,
-        Verb::Test => return test::run(&context),
-        Verb::Lint => return lint::run(&context),
+        Verb::Test => return Ok(test::run(&context)),
+        Verb::Lint => return Ok(lint::run(&context)),
         Verb::Generate => generate::run(&context)?,
         Verb::Bench => bench::run(&context)?,
     }

@@ -22,7 +22,11 @@ use machine::{Machine, Obstacle};
 use tier::Tier;
 
 /// `cargo xtask test`.
-pub(crate) fn run(context: &Context) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(context: &Context) -> ExitCode {
+    Counts::or_failed(run_tiers(context)).close()
+}
+
+fn run_tiers(context: &Context) -> anyhow::Result<Counts> {
     setup::ready(context, &[Need::Build, Need::KernelPrograms, Need::Run])?;
     let started = Instant::now();
     let object = kernel_object::build(context)?;
@@ -42,7 +46,13 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<ExitCode> {
     let mut sum = Counts::default();
     for tier in Tier::ALL {
         let started = Instant::now();
-        let counts = run_tier(context, *tier, &artifacts, &machine, &surroundings)?;
+        let counts = Counts::or_failed(run_tier(
+            context,
+            *tier,
+            &artifacts,
+            &machine,
+            &surroundings,
+        ));
         rows.push(row(*tier, started.elapsed(), counts));
         sum += counts;
     }
@@ -51,7 +61,7 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<ExitCode> {
     for row in &rows {
         say(row);
     }
-    Ok(sum.close())
+    Ok(sum)
 }
 
 fn row(tier: Tier, took: Duration, counts: Counts) -> String {

@@ -107,7 +107,7 @@ impl Exchange {
         if let Some(request) = request {
             request.finish(Outcome::CutByGrantEnd);
         }
-        
+        self.cut.send_replace(true);
     }
 
     async fn carry(&self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Refusal> {
@@ -155,7 +155,6 @@ impl Exchange {
 
     /// Records the intent. Nothing is done before that is written.
     async fn open(&self, target: &Target, grant: &LiveGrant) -> Result<Arc<OpenRequest>, Refusal> {
-        let agent = &self.broker.agent;
         let scope = self.broker.scope().reference.clone();
         let grant_ref = scope::reference(grant);
         let intended = Event::RequestIntended {
@@ -165,12 +164,21 @@ impl Exchange {
             grant: grant_ref.clone(),
             credential: grant.credential.clone(),
         };
-        let intent = agent.record(&intended).await.map_err(|error| {
-            tracing::warn!(%error, "a request was refused, for it could not be recorded");
-            Refusal::not_recorded()
-        })?;
-        let open = OpenRequest::new(Arc::clone(agent), scope, intent, grant_ref.clone());
-        let open = Arc::new(open);
+        // A task of its own: should the client go away while this is written, its end is written too.
+        let opened = tokio::spawn(OpenRequest::record(
+            Arc::clone(&self.broker.agent),
+            intended,
+            scope,
+            grant_ref.clone(),
+        ));
+        let open = match opened.await {
+            Ok(Ok(open)) => open,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a request was refused, for it could not be recorded");
+                return Err(Refusal::not_recorded());
+            }
+            Err(_) => return Err(Refusal::not_recorded()),
+        };
         self.bound.send_replace(Some(Bound {
             grant: grant_ref,
             request: Arc::downgrade(&open),

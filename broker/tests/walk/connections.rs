@@ -52,8 +52,9 @@ async fn a_connection_without_a_right_tag_is_closed_at_once() {
                 ..right
             }),
         ] {
-            let mut stream = world.connect(wrong).await;
-            assert!(is_closed(&stream.read(&mut [0; 1]).await), "{wrong:?}");
+            let stream = world.connect(wrong).await;
+            let served = Client::handshake(stream, &world.root, NAME, true).await;
+            assert!(served.is_err(), "{wrong:?}");
         }
         world.client().await;
     })
@@ -171,7 +172,9 @@ async fn a_held_connection_to_a_granted_address_is_joined_until_the_grant_ends()
         let mut early = world.connect(Some(tag)).await;
         assert!(is_closed(&early.read(&mut [0; 1]).await));
 
-        world.change(|state| state.grants.push(tcp_grant(address)));
+        world
+            .change(|state| state.grants.push(tcp_grant(address)))
+            .await;
         let mut client = world.connect(Some(tag)).await;
         let (mut service, _) = listener.accept().await.unwrap();
         client.write_all(b"ping").await.unwrap();
@@ -183,7 +186,7 @@ async fn a_held_connection_to_a_granted_address_is_joined_until_the_grant_ends()
         let allowed = |event: &Event| matches!(event, Event::ConnectionAllowed { .. });
         assert!(world.agent.events().iter().any(allowed));
 
-        world.revoke();
+        world.revoke().await;
         assert!(client.read(&mut got).await.is_err());
         assert!(is_closed(&service.read(&mut got).await));
     })

@@ -1,7 +1,7 @@
 //! How what is open ends.
 
 use jiff::SignedDuration;
-use lanyard_protocol::record::Outcome;
+use lanyard_protocol::record::{Event, Outcome};
 
 use crate::world::{World, tcp_grant, within};
 
@@ -13,7 +13,9 @@ async fn the_end_of_a_grant_cuts_a_download() {
         client.send(world.get("/stream")).await;
         world.service.stream("begun");
         client.until("begun").await;
-        world.end_grant_after(SignedDuration::from_millis(200));
+        world
+            .end_grant_after(SignedDuration::from_millis(200))
+            .await;
         assert!(client.end().await.is_err());
         assert!(!client.has("\r\n0\r\n"), "{}", client.text());
         let end = world.agent.ended().await;
@@ -37,7 +39,7 @@ async fn a_revocation_cuts_a_download_that_nobody_reads() {
         world.service.stream("begun");
         client.until("begun").await;
         world.service.stream(vec![b'x'; 64 << 20]);
-        world.revoke();
+        world.revoke().await;
         assert_eq!(world.agent.ended().await.outcome, Outcome::CutByGrantEnd);
         assert!(client.end().await.is_err());
         assert!(client.received.len() < 64 << 20);
@@ -53,7 +55,7 @@ async fn a_revocation_cuts_a_request_that_has_no_reply_yet() {
         let mut client = world.client().await;
         client.send(world.get("/never")).await;
         world.service.saw(|seen| seen.requests.len() == 1).await;
-        world.revoke();
+        world.revoke().await;
         assert!(client.end().await.is_err());
         let end = world.agent.ended().await;
         assert_eq!((end.outcome, end.status), (Outcome::CutByGrantEnd, None));
@@ -72,7 +74,9 @@ async fn a_state_that_changes_something_else_cuts_nothing() {
         world.service.stream("begun");
         client.until("begun").await;
         let address = world.service.address;
-        world.change(|state| state.grants.push(tcp_grant(address)));
+        world
+            .change(|state| state.grants.push(tcp_grant(address)))
+            .await;
         world.service.stream("going on");
         client.until("going on").await;
     })
@@ -89,6 +93,28 @@ async fn what_becomes_of_a_request_is_recorded() {
         client.until("begun").await;
         drop(client);
         assert_eq!(world.agent.ended().await.outcome, Outcome::ClosedByAgent);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_the_intent_is_written_leaves_a_whole_record() {
+    within(async {
+        let world = World::start().await;
+        world.agent.set(|known| known.records = false);
+        let mut client = world.client().await;
+        client.send(world.get("/")).await;
+        let is_intent = |event: &Event| matches!(event, Event::RequestIntended { .. });
+        world
+            .agent
+            .until(|events| events.iter().any(is_intent))
+            .await;
+        drop(client);
+        // A later connection is served; by then the end of the earlier one is known.
+        world.client().await;
+        world.agent.set(|known| known.records = true);
+        assert_eq!(world.agent.ended().await.outcome, Outcome::ClosedByAgent);
+        assert_eq!(world.service.seen.borrow().connections, 0);
     })
     .await;
 }
@@ -124,7 +150,8 @@ async fn the_broker_ends_with_its_node_agent() {
 async fn the_broker_ends_when_it_does_not_understand_a_state() {
     within(async {
         let mut world = World::start().await;
-        world.change(|state| state.grants[0].host = "*".into());
+        world.state.grants[0].host = "*".into();
+        world.agent.send_state(world.state.clone());
         let reason = world.linked.join_next().await.unwrap().unwrap();
         assert!(reason.contains("wildcard"), "{reason}");
     })

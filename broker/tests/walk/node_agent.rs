@@ -112,6 +112,12 @@ impl NodeAgent {
         self.events.borrow().clone()
     }
 
+    /// Waits until the events are like that.
+    pub(crate) async fn until(&self, are: impl Fn(&[Event]) -> bool) {
+        let mut events = self.events.clone();
+        events.wait_for(|events| are(events)).await.unwrap();
+    }
+
     /// Waits until such an event was sent, and gives what is picked of the first.
     pub(crate) async fn event<T>(&self, pick: impl Fn(&Event) -> Option<T>) -> T {
         let mut events = self.events.clone();

@@ -15,6 +15,7 @@ use lanyard_broker::{
     clock,
     handover::{Handover, Listeners},
     resolver::Families,
+    scope::Scope,
     server,
 };
 use lanyard_node_agent_abi::{
@@ -25,6 +26,7 @@ use lanyard_node_agent_abi::{
 use lanyard_protocol::broker::{Grant, Injection, Level, NameBinding, Protocol, ScopeState};
 use tokio::{
     net::{TcpSocket, TcpStream, UnixStream},
+    sync::watch,
     task::JoinSet,
     time::timeout,
 };
@@ -49,7 +51,8 @@ pub(crate) struct World {
     pub service: Service,
     pub root: Arc<Authority>,
     pub dns: SocketAddr,
-    state: ScopeState,
+    pub(crate) state: ScopeState,
+    scope: watch::Receiver<Arc<Scope>>,
     tcp: SocketAddr,
     tags: TestTags,
     /// The link, and what serves.
@@ -122,6 +125,7 @@ impl World {
         let broker = Arc::new(broker);
         let mut linked = JoinSet::new();
         linked.spawn(async { link.run().await.to_string() });
+        let known = scope.subscribe();
         let serve = server::serve(Arc::clone(&broker), Handover { v4, v6: None }, scope);
         let mut serving = JoinSet::new();
         serving.spawn(async { serve.await.to_string() });
@@ -131,6 +135,7 @@ impl World {
             root,
             dns,
             state,
+            scope: known,
             tcp,
             tags,
             linked,
@@ -139,18 +144,21 @@ impl World {
         }
     }
 
-    /// Changes what the node agent says of the scope, and says it.
-    pub(crate) fn change(&mut self, change: impl FnOnce(&mut ScopeState)) {
+    /// Changes what the node agent says of the scope, says it, and waits until the broker knows.
+    pub(crate) async fn change(&mut self, change: impl FnOnce(&mut ScopeState)) {
         change(&mut self.state);
+        self.scope.mark_unchanged();
         self.agent.send_state(self.state.clone());
+        self.scope.changed().await.unwrap();
     }
 
-    pub(crate) fn revoke(&mut self) {
-        self.change(|state| state.grants.clear());
+    pub(crate) async fn revoke(&mut self) {
+        self.change(|state| state.grants.clear()).await;
     }
 
-    pub(crate) fn end_grant_after(&mut self, after: SignedDuration) {
-        self.change(|state| state.grants[0].ends_at_boot_ns = boot_nanos(after));
+    pub(crate) async fn end_grant_after(&mut self, after: SignedDuration) {
+        self.change(|state| state.grants[0].ends_at_boot_ns = boot_nanos(after))
+            .await;
     }
 
     /// What the kernel remembers of a connection that is granted.

@@ -158,7 +158,8 @@ fn intermediate(
     })
 }
 
-/// Records what a broker did. It speaks for its own scope alone, and of nothing but names and requests.
+/// Records what a broker did. It speaks for its own scope alone, and of nothing but names, the connections
+/// it holds, and requests.
 fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, String> {
     let event: Event = serde_json::from_str(text)
         .map_err(|error| format!("the event is not understood: {error}"))?;
@@ -171,6 +172,8 @@ fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, String> {
     let is_brokers = matches!(
         event,
         Event::NameRefused { .. }
+            | Event::ConnectionAllowed { .. }
+            | Event::ConnectionRefused { .. }
             | Event::RequestIntended { .. }
             | Event::RequestEnded { .. }
             | Event::RequestRefused { .. }

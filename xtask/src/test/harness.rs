@@ -64,6 +64,9 @@ pub(crate) fn run(
     if counts.failed > 0 {
         quote(&ended.text);
     }
+    if counts.total() == 0 {
+        return Ok(counts);
+    }
     let mark = if counts.failed == 0 { '✓' } else { '✗' };
     say(&format!(
         "{mark} {}: {counts} ({})",

@@ -1,0 +1,116 @@
+//! What the demo shows and the tests hold Lanyard to: each scene is played on real input and returns the
+//! evidence, or says what differed.
+
+pub mod granted;
+pub mod on_time;
+pub mod refused;
+pub mod revoked;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    agent,
+    lab::Lab,
+    lanyard::Lanyard,
+    service::{self, Service},
+};
+
+/// The token that the service demands. No agent is ever to hold it.
+pub const TOKEN: &str = "demo-4f1c9d2e7b8a6053-token";
+/// The user that the agents of most scenes run as.
+pub const USER: &str = "nobody";
+
+/// Evidence, a line each, for a person.
+pub type Evidence = Vec<String>;
+
+/// Everything on its place: the service, two programs that are the agent, and Lanyard with their grants.
+pub struct Stage {
+    /// Lanyard. Ended first.
+    pub lanyard: Lanyard,
+    /// The service.
+    pub service: Service,
+    /// A copy of curl that is the agent.
+    pub curl: PathBuf,
+    /// The Python that is the agent.
+    pub python: PathBuf,
+    /// The place.
+    pub lab: Lab,
+}
+
+impl Stage {
+    /// Sets the stage.
+    pub fn set() -> Result<Self> {
+        let lab = Lab::new()?;
+        let service = Service::start(&lab, TOKEN)?;
+        let (curl, python) = (agent::curl(&lab)?, agent::python()?);
+        let secret = lab.write("secrets/token", format!("{TOKEN}\n"))?;
+        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        let policy = format!(
+            "trustDomain: demo.test\nidentities:\n  - name: bot\n    allowedUsers: [{USER}]\nsecrets:\n  - secret: default/service/token\n    file: {}\n",
+            secret.display()
+        );
+        lab.write("local.yaml", policy)?;
+        let stage_manifests = [
+            (
+                "bot.yaml",
+                agent::identity(&[("curl", curl.as_path()), ("python", python.as_path())])?,
+            ),
+            ("token.yaml", agent::credential(&[service::NAME])),
+            (
+                "api.yaml",
+                agent::https_grant("api", service::NAME, &service.authority, "1h"),
+            ),
+            (
+                "plain.yaml",
+                agent::tcp_grant("plain", &lab.address(), service::PLAIN_PORT, "1h"),
+            ),
+        ];
+        for (name, manifest) in stage_manifests {
+            lab.write(&format!("manifests/{name}"), manifest)?;
+        }
+        let lanyard = Lanyard::up(&lab).context("start Lanyard")?;
+        Ok(Self {
+            lanyard,
+            service,
+            curl,
+            python,
+            lab,
+        })
+    }
+
+    /// curl as the agent, as an ordinary user.
+    pub fn curl(&self, arguments: &[&str]) -> std::process::Command {
+        let curl = self.curl.display().to_string();
+        let command: Vec<&str> = [curl.as_str(), "--silent", "--show-error"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
+        self.lanyard.run(Some(USER), &command)
+    }
+
+    /// Python as the agent.
+    pub fn python(&self, arguments: &[&str]) -> std::process::Command {
+        let python = self.python.display().to_string();
+        let command: Vec<&str> = [python.as_str()]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
+        self.lanyard.run(None, &command)
+    }
+
+    /// The service's URL for a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", service::NAME)
+    }
+
+    /// The service's URL for a path, without TLS, name and broker.
+    pub fn plain_url(&self, path: &str) -> String {
+        format!(
+            "http://{}:{}{path}",
+            self.lab.address(),
+            service::PLAIN_PORT
+        )
+    }
+}

@@ -1,0 +1,112 @@
+//! A grant ends on time, even when every process of Lanyard is dead.
+
+use std::{process::Stdio, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+
+use super::{Evidence, Stage};
+use crate::{agent, service, wait};
+
+/// Sends a byte every few milliseconds until it cannot, then tries once more from the start.
+const SENDING: &str = r#"
+import socket, sys, time
+address = (sys.argv[1], int(sys.argv[2]))
+connection = socket.create_connection(address)
+connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+try:
+    while True:
+        connection.send(b"x")
+        time.sleep(0.003)
+except OSError as error:
+    print("the open connection:", error, flush=True)
+try:
+    socket.create_connection(address, timeout=5)
+    print("a new connection: accepted", flush=True)
+except OSError as error:
+    print("a new connection:", error, flush=True)
+"#;
+
+/// Time between the kernel's check of a packet on its way out and its stamp where it comes in.
+const ON_THE_WIRE: i128 = 1_000_000;
+
+/// A grant of ten seconds ends when it should although everything was killed in between.
+pub fn grant_ends_although_everything_was_killed(stage: &mut Stage) -> Result<Evidence> {
+    let (address, port) = (stage.lab.address(), service::PEER_PORT.to_string());
+    let grant = agent::tcp_grant("ten-seconds", &address, service::PEER_PORT, "10s");
+    stage.lab.write("manifests/short.yaml", grant)?;
+    stage.lanyard.until_live("default/ten-seconds")?;
+    let ends_at = ends_at(stage)?;
+    let mut command = stage.python(&["-c", SENDING, &address, &port]);
+    let mut process = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    wait::until("bytes arrive", Duration::from_secs(8), || {
+        ensure!(process.try_wait()?.is_none(), "the agent could not connect");
+        Ok((stage.service.arrivals()?.len() > 20).then_some(()))
+    })?;
+    let killed = stage.lanyard.kill_everything()?;
+    let killed_at = *stage
+        .service
+        .arrivals()?
+        .last()
+        .context("bytes arrived before the kill")?;
+    wait::until("the agent gives up", Duration::from_secs(60), || {
+        Ok(process.try_wait()?)
+    })?;
+    let output = process.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let arrivals = stage.service.arrivals()?;
+    let last = *arrivals.last().context("bytes arrived")?;
+    let end = ends_at.as_nanosecond();
+    ensure!(
+        killed_at < end,
+        "the grant ended before everything was killed"
+    );
+    ensure!(
+        last > killed_at,
+        "nothing arrived after the kill: the grant ended with the daemon"
+    );
+    ensure!(
+        last <= end + ON_THE_WIRE,
+        "a byte arrived {} us after the end",
+        (last - end) / 1000
+    );
+    ensure!(
+        last > end - 1_000_000_000,
+        "the last byte came {} ms before the end: it ended too early",
+        (end - last) / 1_000_000
+    );
+    ensure!(
+        said.contains("a new connection:") && !said.contains("accepted"),
+        "a new connection was accepted: {said}"
+    );
+    Ok(vec![
+        format!("the grant ends at {ends_at}"),
+        format!(
+            "{killed} processes of Lanyard were ended with SIGKILL {} ms before",
+            (end - killed_at) / 1_000_000
+        ),
+        format!(
+            "{} bytes arrived at the peer, the last one {} us before the end",
+            arrivals.len(),
+            (end - last) / 1000
+        ),
+        format!("the agent said: {}", said.trim().replace('\n', "; ")),
+    ])
+}
+
+fn ends_at(stage: &Stage) -> Result<Timestamp> {
+    let status = stage.lanyard.status()?;
+    let grants = status["grants"]
+        .as_array()
+        .context("the status lists grants")?;
+    let grant = grants
+        .iter()
+        .find(|grant| grant["grant"] == "default/ten-seconds")
+        .context("the grant is listed")?;
+    let text = grant["endsAt"].as_str().context("the grant has an end")?;
+    text.parse()
+        .with_context(|| format!("read the end {text:?}"))
+}

@@ -1,0 +1,186 @@
+//! A real service on the lab's second host: nginx with TLS that demands a token and writes down what
+//! arrives, and a peer that writes down when bytes arrive.
+
+use std::{
+    fs,
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use crate::{lab::Lab, wait};
+
+/// The name the service is reached by.
+pub const NAME: &str = "api.demo.test";
+/// Another name of the same service, which nothing grants.
+pub const OTHER_NAME: &str = "other.demo.test";
+/// HTTPS.
+pub const TLS_PORT: u16 = 443;
+/// Plain HTTP, for connections that no broker carries.
+pub const PLAIN_PORT: u16 = 8080;
+/// The peer that writes down when bytes arrive.
+pub const PEER_PORT: u16 = 9090;
+/// What the service answers who has the token.
+pub const GREETING: &str = "hello, authorised caller";
+
+/// The running service.
+pub struct Service {
+    nginx: Child,
+    peer: Child,
+    log: PathBuf,
+    arrivals: PathBuf,
+    /// PEM of the authority its certificate chains to.
+    pub authority: String,
+}
+
+impl Service {
+    /// Starts it; `token` is what it demands.
+    pub fn start(lab: &Lab, token: &str) -> Result<Self> {
+        let authority = write_certificates(lab)?;
+        lab.write("service/html/large", vec![b'x'; 32 << 20])?;
+        let log = lab.write("service/access.log", "")?;
+        let arrivals = lab.write("service/arrivals.log", "")?;
+        let configuration = lab.write("service/nginx.conf", configuration(lab, token))?;
+        let nginx = lab
+            .on_host("nginx")
+            .arg("-c")
+            .arg(configuration)
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(lab.path("service/stderr.log"))?)
+            .spawn()
+            .context("start nginx")?;
+        let script = lab.write("service/peer.py", PEER)?;
+        let peer = lab
+            .on_host("python3")
+            .arg(script)
+            .arg(&arrivals)
+            .arg(PEER_PORT.to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("start the peer")?;
+        let service = Self {
+            nginx,
+            peer,
+            log,
+            arrivals,
+            authority,
+        };
+        for port in [TLS_PORT, PLAIN_PORT, PEER_PORT] {
+            let address = format!("{}:{port}", lab.address());
+            wait::until("the service listens", Duration::from_secs(20), || {
+                Ok(TcpStream::connect(&address).ok())
+            })?;
+        }
+        Ok(service)
+    }
+
+    /// What arrived: one line a request, with the Authorization header it came with.
+    pub fn requests(&self) -> Result<Vec<String>> {
+        let text = fs::read_to_string(&self.log).context("read the service's log")?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// When bytes arrived at the peer, in nanoseconds since 1970.
+    pub fn arrivals(&self) -> Result<Vec<i128>> {
+        let text = fs::read_to_string(&self.arrivals).context("read the peer's log")?;
+        text.lines()
+            .map(|line| {
+                line.parse()
+                    .with_context(|| format!("read the arrival {line:?}"))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        for process in [&mut self.nginx, &mut self.peer] {
+            // Already gone is as good.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+fn write_certificates(lab: &Lab) -> Result<String> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Demo service authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key)?.pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate()?;
+    let server = CertificateParams::new([NAME.to_owned(), OTHER_NAME.to_owned()])?;
+    lab.write("service/server.pem", server.signed_by(&key, &issuer)?.pem())?;
+    lab.write("service/server.key", key.serialize_pem())?;
+    Ok(authority)
+}
+
+fn configuration(lab: &Lab, token: &str) -> String {
+    let folder = lab.path("service").display().to_string();
+    format!(
+        r#"
+daemon off;
+master_process off;
+user root;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+  log_format arrived '$host $request_method $uri "$http_authorization" $status';
+  access_log {folder}/access.log arrived;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  root {folder}/html;
+  default_type application/octet-stream;
+  server {{
+    listen {TLS_PORT} ssl;
+    server_name {NAME} {OTHER_NAME};
+    ssl_certificate {folder}/server.pem;
+    ssl_certificate_key {folder}/server.key;
+    if ($http_authorization != "Bearer {token}") {{ return 401 "no token\n"; }}
+    location = / {{ return 200 "{GREETING}\n"; }}
+    location = /echo {{ return 200 "you sent $http_authorization\n"; }}
+    location = /large {{ limit_rate 256k; }}
+  }}
+  server {{
+    listen {PLAIN_PORT};
+    location = / {{ return 200 "{GREETING}\n"; }}
+    location = /large {{ limit_rate 256k; }}
+  }}
+}}
+"#
+    )
+}
+
+/// Writes down when each piece of a connection arrived, as the kernel stamped it (`SO_TIMESTAMPNS`).
+const PEER: &str = r#"
+import socket, struct, sys, threading
+
+SO_TIMESTAMPNS = 35
+log = open(sys.argv[1], "a", buffering=1)
+listener = socket.create_server(("", int(sys.argv[2])))
+
+def serve(connection):
+    connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    while True:
+        data, control, _, _ = connection.recvmsg(65536, 128)
+        if not data:
+            return
+        for level, kind, stamp in control:
+            if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+                seconds, nanos = struct.unpack("@qq", stamp[:16])
+                log.write(f"{seconds * 1_000_000_000 + nanos}\n")
+
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"#;
