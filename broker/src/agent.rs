@@ -6,7 +6,7 @@ use std::{
     io::ErrorKind,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -88,6 +88,7 @@ pub struct Agent {
     outgoing: mpsc::UnboundedSender<Outgoing>,
     waiting: Arc<Waiting>,
     next: AtomicU64,
+    is_ending: AtomicBool,
 }
 
 /// The two halves of the stream, to be driven by [`Link::run`].
@@ -128,6 +129,7 @@ pub async fn connect(
         outgoing: sender,
         waiting: Arc::clone(&waiting),
         next: AtomicU64::new(1),
+        is_ending: AtomicBool::new(false),
     };
     let link = Link {
         reader,
@@ -215,6 +217,16 @@ async fn write(
 }
 
 impl Agent {
+    /// From now on what is dropped ends because this process does.
+    pub fn set_ending(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this process is ending.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
     /// Waits until the image is attested or refused.
     pub async fn await_attestation(
         &self,

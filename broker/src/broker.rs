@@ -95,6 +95,11 @@ impl Broker {
         Permit(Arc::clone(&self.permits).acquire_owned().await.ok())
     }
 
+    /// From now on what is dropped ends because this process does.
+    pub fn set_ending(&self) {
+        self.agent.set_ending();
+    }
+
     /// The scope as it is now.
     pub(crate) fn scope(&self) -> Arc<Scope> {
         Arc::clone(&self.scope.borrow())

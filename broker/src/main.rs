@@ -68,7 +68,10 @@ async fn run(link: StdStream, handover: Handover) -> Result<()> {
         tokio::select! {
             ended = &mut link => return farewell(ended),
             failed = served => return Err(failed.into()),
-            () = shutdown.signalled() => tracing::info!("ended by a signal"),
+            () = shutdown.signalled() => {
+                tracing::info!("ended by a signal");
+                broker.set_ending();
+            }
         }
     }
     // What was open is dropped by now; its end is on the way to the record.

@@ -78,8 +78,14 @@ impl OpenRequest {
 }
 
 impl Drop for OpenRequest {
-    /// Nobody wants the rest: the agent's side is gone, for the other ends are told apart before.
+    /// Nobody wants the rest: this process ends, or the agent's side is gone. The other ends are told apart
+    /// before.
     fn drop(&mut self) {
-        self.finish(Outcome::ClosedByAgent);
+        let outcome = if self.agent.is_ending() {
+            Outcome::BrokerEnded
+        } else {
+            Outcome::ClosedByAgent
+        };
+        self.finish(outcome);
     }
 }

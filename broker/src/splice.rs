@@ -70,7 +70,11 @@ fn allowed(broker: &Broker, client: &Client) -> Result<LiveGrant, ConnectionReas
         Decision::Allow(grant) => Ok(grant.clone()),
         Decision::Refuse(RefusalReason::GrantEnded) => Err(ConnectionReason::GrantEnded),
         Decision::Refuse(
-            RefusalReason::NoGrant | RefusalReason::EvidenceTooLow | RefusalReason::WrongProtocol,
+            RefusalReason::NoGrant
+            | RefusalReason::EvidenceTooLow
+            | RefusalReason::WrongProtocol
+            | RefusalReason::HostMismatch
+            | RefusalReason::NotCarried,
         ) => Err(ConnectionReason::NoGrant),
     }
 }

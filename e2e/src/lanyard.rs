@@ -158,16 +158,39 @@ impl Lanyard {
         lab::run(&mut self.command(&["revoke", grant]))
     }
 
+    /// Waits until a grant stands so.
+    pub fn until_standing(&self, grant: &str, reason: &str) -> Result<()> {
+        wait::until(
+            &format!("{grant} is {reason}"),
+            Duration::from_secs(15),
+            || {
+                let status = self.status()?;
+                let grants = status["grants"].as_array().cloned().unwrap_or_default();
+                let is_it =
+                    |standing: &Value| standing["grant"] == grant && standing["reason"] == reason;
+                Ok(grants.iter().any(is_it).then_some(()))
+            },
+        )
+    }
+
     /// Waits until a grant is live.
     pub fn until_live(&self, grant: &str) -> Result<()> {
-        wait::until("the grant is live", Duration::from_secs(10), || {
-            let status = self.status()?;
-            let grants = status["grants"].as_array().cloned().unwrap_or_default();
-            Ok(grants
-                .iter()
-                .any(|live| live["grant"] == grant && live["reason"] == "Active")
-                .then_some(()))
-        })
+        self.until_standing(grant, "Active")
+    }
+
+    /// The cgroup of the only scope there is.
+    pub fn scope_cgroup(&self) -> Result<PathBuf> {
+        let status = self.status()?;
+        let scope = status["scopes"][0]["scope"]
+            .as_str()
+            .context("a scope runs")?
+            .to_owned();
+        let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+        let cgroups = roots.map(|root| root.join("lanyard").join(&self.node).join(&scope));
+        cgroups
+            .into_iter()
+            .find(|path| path.exists())
+            .context("the scope has a cgroup")
     }
 
     /// Ends every process of Lanyard with SIGKILL: the daemon and every broker.
@@ -213,12 +236,11 @@ impl Lanyard {
 
 impl Drop for Lanyard {
     fn drop(&mut self) {
-        if self.daemon.is_some()
-            || PathBuf::from(format!("/sys/fs/bpf/lanyard/{}", self.node)).exists()
+        let pins = PathBuf::from(format!("/sys/fs/bpf/lanyard/{}", self.node));
+        if (self.daemon.is_some() || pins.exists())
+            && let Err(error) = self.down()
         {
-            if let Err(error) = self.down() {
-                eprintln_lost(&error);
-            }
+            tell_lost(&error);
         }
     }
 }
@@ -227,7 +249,7 @@ impl Drop for Lanyard {
     clippy::print_stderr,
     reason = "a drop has nobody to return an error to"
 )]
-fn eprintln_lost(error: &anyhow::Error) {
+fn tell_lost(error: &anyhow::Error) {
     eprintln!("the lab's node could not be ended: {error:#}");
 }
 

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod lab;
 pub mod lanyard;
+pub mod manifest;
 pub mod memory;
 pub mod scenes;
 pub mod service;

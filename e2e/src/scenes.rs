@@ -14,6 +14,7 @@ use crate::{
     agent,
     lab::Lab,
     lanyard::Lanyard,
+    manifest,
     service::{self, Service},
 };
 
@@ -55,16 +56,16 @@ impl Stage {
         let stage_manifests = [
             (
                 "bot.yaml",
-                agent::identity(&[("curl", curl.as_path()), ("python", python.as_path())])?,
+                manifest::identity(&[("curl", curl.as_path()), ("python", python.as_path())])?,
             ),
-            ("token.yaml", agent::credential(&[service::NAME])),
+            ("token.yaml", manifest::credential(service::NAME)),
             (
                 "api.yaml",
-                agent::https_grant("api", service::NAME, &service.authority, "1h"),
+                manifest::https_grant("api", service::NAME, &service.authority, "1h"),
             ),
             (
                 "plain.yaml",
-                agent::tcp_grant("plain", &lab.address(), service::PLAIN_PORT, "1h"),
+                manifest::tcp_grant("plain", &lab.address(), service::PLAIN_PORT, "1h"),
             ),
         ];
         for (name, manifest) in stage_manifests {

@@ -89,7 +89,18 @@ async fn run(node: &Shared, scope: u32) -> Result<(), BrokerError> {
         node.brokers.insert(scope, broker);
         state
     };
-    let result = talk(node, scope, stream, sender, receiver, state_message(state)).await;
+    let talk = talk(
+        node,
+        scope,
+        stream,
+        messages,
+        outgoing,
+        state_message(state),
+    );
+    let result = tokio::select! {
+        result = talk => result,
+        _ = dropped => Err(BrokerError::ScopeGone),
+    };
     // Whatever it still does, it does nothing more for this scope.
     drop(process);
     result

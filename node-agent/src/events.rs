@@ -16,15 +16,30 @@ use crate::{
 /// How many files of one scope are looked at at once: a scope full of slow files delays itself alone.
 const LOOKS: usize = 4;
 
+/// Takes up the images that were executed while no node agent was there to be told, or that an earlier one
+/// knew. Until each is looked at again, the kernel goes by what it was told before.
+pub fn adopt(node: &Shared, looks: &mut Looks) {
+    for event in node.borrow().unknown_images() {
+        let (node, look) = (Rc::clone(node), looks.of(event.scope));
+        spawn_local(async move {
+            let observed = tokio::task::spawn_blocking(move || file::observe(event)).await;
+            let Ok(Some(observed)) = observed else { return };
+            let listed = node.borrow_mut().on_found(observed);
+            if let Some(listed) = listed {
+                attest(node, look, Box::new(observed), listed).await;
+            }
+        });
+    }
+}
+
 /// Carries every event to the node for as long as the process lives.
-pub fn watch(node: &Shared, rings: Rings) -> io::Result<()> {
+pub fn watch(node: &Shared, rings: Rings, mut looks: Looks) -> io::Result<()> {
     let Rings {
         execs,
         refusals,
         flows,
     } = rings;
     let (execs, refusals, flows) = (execs.watch()?, refusals.watch()?, flows.watch()?);
-    let mut looks = Looks::default();
     let of_execs = Rc::clone(node);
     spawn_local(drain(execs, move |ring| {
         while let Some(event) = ring.next_exec() {
@@ -65,7 +80,7 @@ async fn drain(mut ring: AsyncFd<Ring>, mut take: impl FnMut(&mut Ring)) {
 
 /// One queue of looks for each scope.
 #[derive(Default)]
-struct Looks(BTreeMap<u32, Arc<Semaphore>>);
+pub struct Looks(BTreeMap<u32, Arc<Semaphore>>);
 
 impl Looks {
     fn of(&mut self, scope: u32) -> Arc<Semaphore> {

@@ -84,9 +84,11 @@ async fn serve(
     let socket = place.control_socket();
     let node = Node::new(place, kernel.maps, recorder, Box::new(Rc::clone(&policy)))?;
     let node = Rc::new(std::cell::RefCell::new(node));
-    events::watch(&node, kernel.rings)?;
     let mut manifests = Manifests::new(paths);
     start(&node, &mut manifests, kernel.adopted)?;
+    let mut looks = events::Looks::default();
+    events::adopt(&node, &mut looks);
+    events::watch(&node, kernel.rings, looks)?;
     let (ended, mut told) = watch::channel(false);
     let listener = control::listen(&socket)?;
     tokio::task::spawn_local(control::serve(listener, Rc::clone(&node), policy, ended));

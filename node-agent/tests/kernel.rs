@@ -1,11 +1,32 @@
-//! The kernel programs on this kernel. Needs root, BPF and cgroup v2.
-use lanyard_node_agent::kernel::Kernel;
-use std::path::Path;
+//! The kernel programs on this kernel, through the library: each test plays the node agent, for none runs.
+//! Needs root, BPF and cgroup v2.
+//!
+//! Every test has pins, a scope, a cgroup and a network of its own, so that tests may run beside each other
+//! and beside a real node agent.
 
-#[test]
-fn smoke() {
-    let root = Path::new("/sys/fs/cgroup/unified");
-    let k = Kernel::open("smoke", root).unwrap_or_else(|e| panic!("{e:?}\n{e}"));
-    println!("{:?}", k.maps.counters());
-    Kernel::pins("smoke").remove().unwrap();
+mod kernel {
+    mod actor;
+    mod destination;
+    mod network;
+    mod node;
+    mod peer;
+    mod wait;
+
+    mod armed;
+    mod causes;
+    mod connect;
+    mod create;
+    mod datagram;
+    mod deadline;
+    mod fail_closed;
+    mod handover;
+    mod held;
+    mod inbound;
+    mod pins;
+    mod process;
+    mod resolver;
+    mod revocation;
+    mod slot;
+    mod sticky;
+    mod storm;
 }

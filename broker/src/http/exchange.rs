@@ -299,14 +299,16 @@ impl Exchange {
 
     async fn refuse_request(&self, head: &http::request::Parts, error: &RequestError) -> Refusal {
         let (host, reason) = match error {
-            RequestError::OtherHost { asked, .. } => (asked.clone(), RefusalReason::NoGrant),
-            RequestError::OtherPort(_) => (Host::Name(self.name.clone()), RefusalReason::NoGrant),
+            RequestError::OtherHost { asked, .. } => (asked.clone(), RefusalReason::HostMismatch),
+            RequestError::OtherPort(_) => {
+                (Host::Name(self.name.clone()), RefusalReason::HostMismatch)
+            }
             RequestError::Method(_)
             | RequestError::Upgrade
             | RequestError::TransferCoding
             | RequestError::HostCount
             | RequestError::HostSyntax
-            | RequestError::Target => (Host::Name(self.name.clone()), RefusalReason::WrongProtocol),
+            | RequestError::Target => (Host::Name(self.name.clone()), RefusalReason::NotCarried),
         };
         let request = record::Request {
             method: head.method.to_string(),

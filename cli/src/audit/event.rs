@@ -15,10 +15,9 @@ use super::line::Line;
 pub(super) fn line(record: &Record) -> Line {
     let line = Line::about(record);
     match &record.event {
-        Event::ScopeStarted { scope, command } => {
-            line.allowed()
-                .what(format!("{} starts: {}", named(scope), command.join(" ")))
-        }
+        Event::ScopeStarted { scope, program } => line
+            .allowed()
+            .what(format!("{} starts: {program}", named(scope))),
         Event::ScopeEnded { scope } => line.what(format!("{} ended", named(scope))),
         Event::ProcessAttested { scope: _, process } => {
             line.allowed().by(process).what(attested(process))
@@ -172,11 +171,11 @@ mod tests {
     fn what_happens_to_a_scope_is_told() {
         let started = Event::ScopeStarted {
             scope: scope(),
-            command: vec!["curl".into(), "https://a\x1b[2J".into()],
+            program: "/bin/a\x1b[2J".into(),
         };
         assert_eq!(
             told(started),
-            "allowed  default/deploy-bot    scope 7 of uid 1000 starts: curl https://a\\u{1b}[2J"
+            "allowed  default/deploy-bot    scope 7 of uid 1000 starts: /bin/a\\u{1b}[2J"
         );
         assert_eq!(
             told(Event::ScopeEnded { scope: scope() }),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 
 use super::{Evidence, Stage};
-use crate::{agent, service, wait};
+use crate::{manifest, service, wait};
 
 /// Sends a byte every few milliseconds until it cannot, then tries once more from the start.
 const SENDING: &str = r#"
@@ -33,7 +33,7 @@ const ON_THE_WIRE: i128 = 1_000_000;
 /// A grant of ten seconds ends when it should although everything was killed in between.
 pub fn grant_ends_although_everything_was_killed(stage: &mut Stage) -> Result<Evidence> {
     let (address, port) = (stage.lab.address(), service::PEER_PORT.to_string());
-    let grant = agent::tcp_grant("ten-seconds", &address, service::PEER_PORT, "10s");
+    let grant = manifest::tcp_grant("ten-seconds", &address, service::PEER_PORT, "10s");
     stage.lab.write("manifests/short.yaml", grant)?;
     stage.lanyard.until_live("default/ten-seconds")?;
     let ends_at = ends_at(stage)?;
@@ -52,7 +52,7 @@ pub fn grant_ends_although_everything_was_killed(stage: &mut Stage) -> Result<Ev
         .arrivals()?
         .last()
         .context("bytes arrived before the kill")?;
-    wait::until("the agent gives up", Duration::from_secs(60), || {
+    wait::until("the agent gives up", Duration::from_mins(1), || {
         Ok(process.try_wait()?)
     })?;
     let output = process.wait_with_output()?;

@@ -78,7 +78,8 @@ fn refusal_of(grant: &LiveGrant, request: &Request<'_>, now: Timestamp) -> Optio
 fn nearest(one: RefusalReason, other: RefusalReason) -> RefusalReason {
     const fn rank(reason: RefusalReason) -> u8 {
         match reason {
-            RefusalReason::NoGrant => 0,
+            // The last two are the broker's own, about a request and not about grants.
+            RefusalReason::NoGrant | RefusalReason::HostMismatch | RefusalReason::NotCarried => 0,
             RefusalReason::WrongProtocol => 1,
             RefusalReason::GrantEnded => 2,
             RefusalReason::EvidenceTooLow => 3,

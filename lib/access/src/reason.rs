@@ -82,6 +82,10 @@ reasons! {
         EvidenceTooLow => "the grant for that host demands better evidence than this process has",
         /// A grant names that host and port for another protocol.
         WrongProtocol => "the grant for that host and port is for another protocol",
+        /// The request names another host than the connection it came on.
+        HostMismatch => "the request names another host or port than the one that was connected to",
+        /// A kind of request that no grant carries: a tunnel, an upgrade, a trace, or one that is malformed.
+        NotCarried => "requests of this kind are not carried, whatever is granted",
     }
 }
 

@@ -43,8 +43,9 @@ pub enum Event {
     ScopeStarted {
         /// The scope.
         scope: ScopeRef,
-        /// What was asked to run.
-        command: Vec<String>,
+        /// The path of the program that was asked for. Its arguments are not recorded: people put
+        /// secrets and prompts into them.
+        program: String,
     },
     /// The last process of a scope ended.
     ScopeEnded {
@@ -248,6 +249,8 @@ pub enum Outcome {
     ClosedByAgent,
     /// The service closed the connection.
     ClosedByService,
+    /// The broker ended while it was open.
+    BrokerEnded,
     /// The service could not be reached, or its certificate was not accepted.
     ServiceUnreachable,
     /// The credential could not be obtained.

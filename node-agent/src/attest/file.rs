@@ -45,6 +45,28 @@ impl Digests {
     }
 }
 
+/// What the kernel would tell of the image that process `event.tgid` runs, for a node agent that was not
+/// there when it was executed: the process's own link leads to the very inode. Nothing if it has ended.
+pub fn observe(event: ExecEvent) -> Option<ExecEvent> {
+    let executable = format!("/proc/{}/exe", event.tgid);
+    let file = open(executable, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let stat = fstat(&file).ok()?;
+    Some(ExecEvent {
+        inode: stat.st_ino,
+        size: u64::try_from(stat.st_size).ok()?,
+        changed: u64::try_from(stat.st_ctime).ok()?,
+        changed_nanos: u32::try_from(stat.st_ctime_nsec).ok()?,
+        device: device(&stat),
+        links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+        ..event
+    })
+}
+
+/// The kernel keeps a device as major << 20 | minor (`include/linux/kdev_t.h`).
+fn device(stat: &Stat) -> u32 {
+    (major(stat.st_dev) << 20) | minor(stat.st_dev)
+}
+
 /// Gathers what [`super::decide`] needs of the image that `event` tells of.
 pub fn gather(event: &ExecEvent, listed: &[ProcessSelector], digests: &Digests) -> FileFacts {
     let executable = format!("/proc/{}/exe", event.tgid);
@@ -108,10 +130,8 @@ fn digest_of(
 
 /// Whether this is the inode the kernel opened, as it was then.
 fn is_the_executed(stat: &Stat, event: &ExecEvent) -> bool {
-    // The kernel keeps a device as major << 20 | minor (include/linux/kdev_t.h).
-    let device = (major(stat.st_dev) << 20) | minor(stat.st_dev);
     let is = |number: i64, known: u64| u64::try_from(number) == Ok(known);
-    device == event.device
+    device(stat) == event.device
         && stat.st_ino == event.inode
         && is(stat.st_size, event.size)
         && is(stat.st_ctime, event.changed)

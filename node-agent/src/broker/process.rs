@@ -8,6 +8,7 @@ use std::{
     process::Stdio,
 };
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use rustix::{
     fs::{Mode, OFlags, open},
     net::{
@@ -19,6 +20,8 @@ use tokio::{
     net::UnixStream,
     process::{Child, Command},
 };
+
+use tracing::warn;
 
 use crate::user::{self, UserId};
 
@@ -58,10 +61,27 @@ pub(super) fn start(sockets: &[BorrowedFd<'_>]) -> io::Result<(Child, UnixStream
         .gid(id.gid)
         .kill_on_drop(true)
         .spawn()?;
+    let_lock_memory(&process);
     hand_over(&own, sockets)?;
     let own = std::os::unix::net::UnixStream::from(own);
     own.set_nonblocking(true)?;
     Ok((process, UnixStream::from_std(own)?))
+}
+
+/// A broker locks its memory, so that no secret is ever swapped out; it may not lift that limit itself. Where
+/// this process may not either (it lacks `CAP_SYS_RESOURCE`), the broker runs with what the machine allows.
+fn let_lock_memory(process: &Child) {
+    let pid = process
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw);
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if let Err(error) = prlimit(pid, Resource::Memlock, unlimited) {
+        warn!(%error, "a broker cannot lock its memory: secrets may be swapped out where there is swap");
+    }
 }
 
 fn hand_over(stream: &OwnedFd, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -133,8 +133,7 @@ fn admit(
         denied(format!("make a scope: {error}"), "see the node agent's log")
     };
     let id = node.make_scope(agent, peer.uid, now).map_err(failed)?;
-    let command = std::iter::once(asked.path).chain(asked.arguments).collect();
-    if let Err(error) = node.admit(id, peer.pid, peer.process(), file, command, now) {
+    if let Err(error) = node.admit(id, peer.pid, peer.process(), file, asked.path, now) {
         if let Err(error) = node.forget_scope(id, now) {
             warn!(%error, "a scope that nothing runs in could not be removed yet");
         }

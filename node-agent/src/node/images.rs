@@ -1,7 +1,10 @@
 //! Executions of a scope, and what becomes of them.
 
 use lanyard_access::process::ProcessSelector;
-use lanyard_node_agent_abi::{event::ExecEvent, process::ExecId};
+use lanyard_node_agent_abi::{
+    event::{ExecEvent, exec},
+    process::{ExecId, Process},
+};
 use lanyard_protocol::record::Event;
 use tracing::{error, warn};
 
@@ -26,6 +29,36 @@ impl Node {
             return None;
         }
         Some(listed)
+    }
+
+    /// Images that processes of a scope run and that nothing is known of here, with what the kernel keeps.
+    pub fn unknown_images(&self) -> Vec<ExecEvent> {
+        let processes = self.maps.processes();
+        let unknown = processes.into_iter().filter(|(_, process)| {
+            self.scopes.contains_key(&process.scope) && self.images.get(process.exec_id).is_none()
+        });
+        // Processes that forked share an image: one of them is enough to look at.
+        let by_image: std::collections::BTreeMap<_, _> = unknown
+            .map(|(tgid, process)| (process.exec_id, (tgid, process)))
+            .collect();
+        let event = |(tgid, process): (u32, Process)| ExecEvent {
+            kind: exec::EXECUTED,
+            flags: process.flags,
+            exec_id: process.exec_id,
+            tgid,
+            scope: process.scope,
+            ..ExecEvent::ZERO
+        };
+        by_image.into_values().map(event).collect()
+    }
+
+    /// An image was found running. As [`Self::on_executed`], unless its process executed another meanwhile.
+    pub fn on_found(&mut self, event: ExecEvent) -> Option<Vec<ProcessSelector>> {
+        let now_runs = self.maps.process(event.tgid)?.exec_id;
+        let is_news = self.images.get(event.exec_id).is_none();
+        (now_runs == event.exec_id && is_news)
+            .then(|| self.on_executed(event))
+            .flatten()
     }
 
     /// An image's last process ended.

@@ -39,7 +39,7 @@ impl Node {
         pid: u32,
         process: BorrowedFd<'_>,
         file: ArmedFile,
-        command: Vec<String>,
+        program: String,
         now: Moment,
     ) -> Result<(), NodeError> {
         let Some(scope) = self.scopes.get(&id) else {
@@ -54,7 +54,7 @@ impl Node {
         }
         let event = Event::ScopeStarted {
             scope: scope.reference(),
-            command,
+            program,
         };
         // Without a record of its start nothing starts.
         self.recorder.write(event, now)?;

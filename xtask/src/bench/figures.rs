@@ -15,14 +15,21 @@ const TITLE: &str = "# Benchmarks\n\n";
 pub(crate) struct Table {
     command: String,
     rows: Vec<[String; 4]>,
+    /// What a bench says beside its rows.
+    words: Vec<String>,
 }
 
 impl Table {
     /// Picks the rows `name | runs | median | p99` out of what a bench printed.
     pub(crate) fn read(command: &str, printed: &str) -> Self {
+        let words = printed.lines().map(str::trim);
         Self {
             command: command.to_owned(),
             rows: printed.lines().filter_map(row).collect(),
+            words: words
+                .filter(|line| !line.is_empty() && !line.contains('|'))
+                .map(str::to_owned)
+                .collect(),
         }
     }
 
@@ -34,15 +41,20 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| name | runs | median | p99 |\n|---|---:|---:|---:|")?;
-        self.rows
+        for row in &self.rows {
+            writeln!(f, "| {} |", row.join(" | "))?;
+        }
+        self.words
             .iter()
-            .try_for_each(|row| writeln!(f, "| {} |", row.join(" | ")))
+            .try_for_each(|words| writeln!(f, "\n{words}"))
     }
 }
 
 /// The part of the page that is written anew.
 pub(crate) fn section(machine: &Machine, tables: &[Table]) -> String {
-    let mut text = format!("Machine: {machine}. Command: `cargo xtask bench`, which ran:\n");
+    let mut text = format!(
+        "Machine: {machine}. Command: `cargo xtask bench`. A time without a unit is in microseconds.\n"
+    );
     for table in tables {
         text.extend(["\n`", &table.command, "`\n\n", &table.to_string()]);
     }
@@ -93,6 +105,7 @@ a | b
             table.rows[1],
             ["decide, 10k grants", "1000", "210 ns", "260 ns"]
         );
+        assert_eq!(table.words, ["warming up"]);
         assert!(Table::read("cargo bench", "nothing").is_empty());
     }
 

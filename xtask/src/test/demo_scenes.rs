@@ -17,24 +17,37 @@ pub(crate) fn run(surroundings: &Surroundings) -> anyhow::Result<Counts> {
     if counts.failed > 0 {
         quote(&ended.text);
     }
+    let mark = if counts.failed == 0 { '✓' } else { '✗' };
+    say(&format!("{mark} demo: {counts}"));
     Ok(counts)
 }
 
+/// A story that ends badly ends with the scene that differed.
 fn verdict(ended: &Ended) -> Counts {
-    let mut counts: Counts = ended.text.lines().filter_map(scene).sum();
-    if counts.total() == 0 || !ended.status.is_some_and(|status| status.success()) {
-        counts.failed = counts.failed.max(1);
+    let scenes = count(&ended.text);
+    if scenes > 0 && ended.status.is_some_and(|status| status.success()) {
+        return Counts::passed(scenes);
     }
-    counts
+    Counts {
+        passed: scenes.saturating_sub(1),
+        failed: 1,
+        skipped: 0,
+    }
 }
 
-/// A scene ends with a line of its own: a check mark or a cross, and what was shown.
-fn scene(line: &str) -> Option<Counts> {
-    match line.split_once(' ')?.0 {
-        "✓" => Some(Counts::passed(1)),
-        "✗" => Some(Counts::failed(1)),
-        _ => None,
-    }
+/// Scenes are numbered from one; a number out of turn is part of what a scene shows.
+fn count(text: &str) -> usize {
+    text.lines().filter_map(scene).fold(
+        0,
+        |told, number| {
+            if number == told + 1 { number } else { told }
+        },
+    )
+}
+
+/// The number of a line such as `3. The same curl with one byte changed is not the agent`.
+fn scene(line: &str) -> Option<usize> {
+    line.split_once(". ")?.0.parse().ok()
 }
 
 #[cfg(test)]
@@ -42,6 +55,9 @@ mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
+
+    const STORY: &str =
+        "Lanyard.\n\n1. It gets through\n     200\n\n2. Another does not\n     EPERM\n";
 
     fn ended(code: i32, text: &str) -> Ended {
         Ended {
@@ -52,27 +68,23 @@ mod tests {
 
     #[test]
     fn each_scene_counts() {
-        assert_eq!(
-            verdict(&ended(0, "Scene 1\n  $ curl\n✓ refused\n✓ allowed\n")),
-            Counts::passed(2)
-        );
+        assert_eq!(verdict(&ended(0, STORY)), Counts::passed(2));
     }
 
     #[test]
-    fn a_demo_that_ends_badly_has_failed() {
-        assert_eq!(
-            verdict(&ended(1, "✓ refused\n")),
-            Counts {
-                passed: 1,
-                failed: 1,
-                skipped: 0
-            }
-        );
-        assert_eq!(verdict(&ended(0, "✓ refused\n✗ leaked\n")).failed, 1);
+    fn the_last_scene_of_a_story_that_ends_badly_has_failed() {
+        let counts = verdict(&ended(1, STORY));
+        assert_eq!((counts.passed, counts.failed), (1, 1));
     }
 
     #[test]
-    fn a_demo_without_scenes_has_failed() {
+    fn a_story_without_scenes_has_failed() {
         assert_eq!(verdict(&ended(0, "nothing to see\n")), Counts::failed(1));
+        assert_eq!(verdict(&ended(1, "")), Counts::failed(1));
+    }
+
+    #[test]
+    fn numbers_out_of_turn_are_no_scenes() {
+        assert_eq!(count("1. a\n7. b\n2. c\n2. d\nv1. e\n"), 2);
     }
 }

@@ -102,6 +102,7 @@ pub(super) const fn outcome_name(outcome: Outcome) -> &'static str {
         Outcome::CutByGrantEnd => "CutByGrantEnd",
         Outcome::ClosedByAgent => "ClosedByAgent",
         Outcome::ClosedByService => "ClosedByService",
+        Outcome::BrokerEnded => "BrokerEnded",
         Outcome::ServiceUnreachable => "ServiceUnreachable",
         Outcome::CredentialUnavailable => "CredentialUnavailable",
     }

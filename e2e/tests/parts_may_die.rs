@@ -1,0 +1,71 @@
+//! Promise 9, as far as it goes today: parts may die, and nothing opens.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::Stdio,
+};
+
+use lanyard_e2e::scenes::Stage;
+
+/// Asks for what is granted and for what is not, each time a line comes.
+const ASKING: &str = r#"
+import sys, urllib.request, socket
+def asked(url):
+    try:
+        return urllib.request.urlopen(url, timeout=20).status
+    except OSError as error:
+        return "refused"
+def connected(address, port):
+    try:
+        socket.create_connection((address, int(port)), timeout=5).close()
+        return "connected"
+    except OSError as error:
+        return "refused"
+for line in sys.stdin:
+    print(asked(sys.argv[1]), asked(sys.argv[2]), connected(sys.argv[3], sys.argv[4]), flush=True)
+"#;
+
+#[test]
+fn an_agent_lives_through_the_death_and_return_of_everything() {
+    let mut stage = Stage::set().unwrap();
+    let (address, ungranted) = (
+        stage.lab.address(),
+        lanyard_e2e::service::PEER_PORT.to_string(),
+    );
+    let (url, plain) = (stage.url("/"), stage.plain_url("/"));
+    let mut agent = stage.python(&["-c", ASKING, &url, &plain, &address, &ungranted]);
+    let mut agent = agent
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = agent.stdin.take().unwrap();
+    let mut output = BufReader::new(agent.stdout.take().unwrap());
+    let mut ask = || {
+        input.write_all(b"ask\n").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    };
+    assert_eq!(
+        ask(),
+        "200 200 refused",
+        "alive: {}",
+        stage.lanyard.daemon_log()
+    );
+    stage.lanyard.kill_everything().unwrap();
+    assert_eq!(
+        ask(),
+        "refused 200 refused",
+        "dead: the broker's access is gone, the kernel's is as it was"
+    );
+    stage.lanyard.start(&stage.lab).unwrap();
+    assert_eq!(
+        ask(),
+        "200 200 refused",
+        "back: {}",
+        stage.lanyard.daemon_log()
+    );
+    drop(input);
+    agent.wait().unwrap();
+}

@@ -1,0 +1,327 @@
+//! What a node agent does, done by a test step by step.
+
+use std::{
+    fs,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use lanyard_node_agent::{
+    kernel::{Kernel, Maps, Rings, clock::Moment},
+    scope::cgroup::Cgroup,
+};
+use lanyard_node_agent_abi::{
+    cause::Cause,
+    event::{ExecEvent, FlowEvent, RefusalEvent, exec},
+    grant::{Grant, GrantKey, Slot},
+    process::{ArmedFile, Image},
+};
+
+use super::{
+    actor::{Actor, Gate},
+    destination::Destination,
+    network::Network,
+    peer::Broker,
+    wait::until,
+};
+
+/// A deadline that no test lives to see.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// Kernel programs, a scope and its broker. Dropping it removes everything.
+pub(crate) struct Node {
+    /// The scope.
+    pub(crate) scope: u32,
+    /// The agent whose processes run in it.
+    pub(crate) principal: u32,
+    /// The scope's broker.
+    pub(crate) broker: Broker,
+    /// The scope's cgroup.
+    pub(crate) cgroup: Cgroup,
+    kernel: Option<Kernel>,
+    heard: Heard,
+    slots: u32,
+    _leftovers: Leftovers,
+    _network: Network,
+}
+
+/// Events that nobody asked for yet.
+#[derive(Default)]
+struct Heard {
+    execs: Vec<ExecEvent>,
+    refusals: Vec<RefusalEvent>,
+    flows: Vec<FlowEvent>,
+}
+
+impl Node {
+    pub(crate) fn start() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let scope = process::id() * 1_000 + number;
+        let name = format!("test-{}-{number}", process::id());
+        let network = Network::enter();
+        let cgroup = Cgroup::make(&attach_root().join(format!("lanyard-{name}")));
+        let cgroup = cgroup.expect("make a cgroup");
+        let leftovers = Leftovers { name, cgroup: cgroup.clone() };
+        let mut node = Self {
+            scope,
+            principal: scope + 500,
+            broker: Broker::listen(),
+            cgroup,
+            kernel: None,
+            heard: Heard::default(),
+            slots: 0,
+            _leftovers: leftovers,
+            _network: network,
+        };
+        assert!(!node.agent_starts(), "nothing of an earlier test is there");
+        let (id, ports) = (node.cgroup.id(), node.broker.ports());
+        node.maps().enforce(id, scope, ports).expect("make the cgroup a scope");
+        node
+    }
+
+    /// A node agent starts; whether it found its programs at work.
+    pub(crate) fn agent_starts(&mut self) -> bool {
+        let opened = Kernel::open(self.name(), &attach_root());
+        let kernel = opened.unwrap_or_else(|error| panic!("{error}"));
+        self.kernel.insert(kernel).adopted
+    }
+
+    /// The node agent dies.
+    pub(crate) fn agent_dies(&mut self) {
+        self.kernel = None;
+    }
+
+    /// By what its pins are found.
+    pub(crate) fn name(&self) -> &str {
+        &self._leftovers.name
+    }
+
+    pub(crate) fn maps(&mut self) -> &mut Maps {
+        &mut self.kernel.as_mut().expect("a living node agent").maps
+    }
+
+    /// A process that is in no scope.
+    #[expect(clippy::unused_self, reason = "it is in the network of this node")]
+    pub(crate) fn outside(&self) -> Actor {
+        Gate::start().open()
+    }
+
+    /// A process that was put into the scope and has executed nothing since.
+    pub(crate) fn moved_in(&self) -> Actor {
+        let actor = self.outside();
+        self.admit(&actor);
+        actor
+    }
+
+    /// Puts a running process into the scope.
+    pub(crate) fn admit(&self, actor: &Actor) {
+        let admitted = self.cgroup.admit(actor.pid, actor.pidfd().as_fd());
+        admitted.expect("put a process into the scope");
+    }
+
+    /// A process that was executed in the scope and nobody has looked at yet.
+    pub(crate) fn enter(&mut self) -> Actor {
+        let gate = self.gate();
+        self.pass(gate)
+    }
+
+    /// The same, by a process whose next execution must be `file`.
+    pub(crate) fn enter_armed(&mut self, file: &Path) -> Actor {
+        let gate = self.gate();
+        self.maps().arm(gate.pid(), armed(file)).expect("arm a process");
+        self.pass(gate)
+    }
+
+    /// A process whose image was attested as the agent's.
+    pub(crate) fn attested(&mut self, level: u8) -> Actor {
+        let actor = self.enter();
+        let principal = self.principal;
+        self.attest(&actor, principal, level);
+        actor
+    }
+
+    /// A process whose image was refused.
+    pub(crate) fn refused(&mut self) -> Actor {
+        let actor = self.enter();
+        self.attest(&actor, 0, 0);
+        actor
+    }
+
+    pub(crate) fn attest(&mut self, actor: &Actor, principal: u32, level: u8) {
+        let image = Image { principal, level: u32::from(level) };
+        self.maps().attest(actor.exec_id, image).expect("attest an image");
+    }
+
+    /// Grants a destination to the agent at one level, without an end, in a slot of its own.
+    pub(crate) fn grant(&mut self, level: u8, to: &Destination, carrier: u8) -> u32 {
+        self.slots += 1;
+        let slot = self.slots;
+        self.end_at(slot, NEVER);
+        let key = self.key(level, to);
+        let grant = Grant { slot, carrier: u32::from(carrier) };
+        self.maps().set_grant(key, grant).expect("write a grant");
+        slot
+    }
+
+    pub(crate) fn key(&self, level: u8, to: &Destination) -> GrantKey {
+        GrantKey {
+            principal: self.principal,
+            port: to.port().to_be(),
+            protocol: 6,
+            level,
+            address: to.bytes(),
+        }
+    }
+
+    /// Says when a slot ends, in nanoseconds of the boot clock.
+    pub(crate) fn end_at(&mut self, slot: u32, deadline: u64) {
+        let generation = self.maps().slot(slot).expect("read a slot").generation;
+        let slot_now = Slot { deadline, generation };
+        self.maps().set_slot(slot, slot_now).expect("write a slot");
+    }
+
+    /// Gives a slot to another grant.
+    pub(crate) fn reuse(&mut self, slot: u32) {
+        let generation = self.maps().slot(slot).expect("read a slot").generation + 1;
+        let slot_now = Slot { deadline: NEVER, generation };
+        self.maps().set_slot(slot, slot_now).expect("write a slot");
+    }
+
+    /// How often the kernel refused for that cause.
+    pub(crate) fn refusals(&mut self, cause: Cause) -> u64 {
+        self.maps().counters().expect("read the counters")[cause.name()]
+    }
+
+    /// Waits for a refusal with that cause, told of and counted.
+    pub(crate) fn refusal(&mut self, cause: Cause) -> RefusalEvent {
+        let event = until("a refusal is told of", || {
+            self.listen();
+            take(&mut self.heard.refusals, |event| event.cause == cause as u32)
+        });
+        assert!(self.refusals(cause) > 0, "{cause:?} was told of, and not counted");
+        event
+    }
+
+    /// Waits until a process was told of that executed something.
+    pub(crate) fn executed(&mut self, tgid: u32) -> ExecEvent {
+        until("an execution is told of", || {
+            self.listen();
+            take(&mut self.heard.execs, |event| {
+                event.kind == exec::EXECUTED && event.tgid == tgid
+            })
+        })
+    }
+
+    /// Waits until the last process of an image has ended.
+    pub(crate) fn ended(&mut self, exec_id: u64) {
+        until("the end of an image is told of", || {
+            self.listen();
+            take(&mut self.heard.execs, |event| {
+                event.kind == exec::ENDED && event.exec_id == exec_id
+            })
+        });
+    }
+
+    /// Every execution and end that nobody asked for.
+    pub(crate) fn other_execs(&mut self) -> Vec<ExecEvent> {
+        self.listen();
+        std::mem::take(&mut self.heard.execs)
+    }
+
+    /// Every refusal that nobody asked for.
+    pub(crate) fn other_refusals(&mut self) -> Vec<RefusalEvent> {
+        self.listen();
+        std::mem::take(&mut self.heard.refusals)
+    }
+
+    /// Waits for an established connection to that destination.
+    pub(crate) fn flow(&mut self, to: &Destination) -> FlowEvent {
+        until("a connection is told of", || {
+            self.listen();
+            take(&mut self.heard.flows, |event| {
+                event.address == to.bytes() && event.port == to.port().to_be()
+            })
+        })
+    }
+
+    fn listen(&mut self) {
+        let Rings { execs, refusals, flows } =
+            &mut self.kernel.as_mut().expect("a living node agent").rings;
+        self.heard.execs.extend(std::iter::from_fn(|| execs.next_exec()));
+        self.heard.refusals.extend(std::iter::from_fn(|| refusals.next_refusal()));
+        self.heard.flows.extend(std::iter::from_fn(|| flows.next_flow()));
+    }
+
+    /// A shell in the scope that has executed nothing there.
+    pub(crate) fn gate(&self) -> Gate {
+        let gate = Gate::start();
+        let admitted = self.cgroup.admit(gate.pid(), gate.pidfd().as_fd());
+        admitted.expect("put a process into the scope");
+        gate
+    }
+
+    /// Lets it execute the actor.
+    pub(crate) fn pass(&mut self, gate: Gate) -> Actor {
+        let mut actor = gate.open();
+        actor.exec_id = self.executed(actor.pid).exec_id;
+        actor
+    }
+}
+
+/// Nanoseconds of the boot clock.
+pub(crate) fn now() -> u64 {
+    Moment::now().boot
+}
+
+/// A file, as a process is armed with it.
+pub(crate) fn armed(file: &Path) -> ArmedFile {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(file).expect("look at a file");
+    ArmedFile {
+        inode: metadata.ino(),
+        device: kernel_device(metadata.dev()),
+        reserved: 0,
+    }
+}
+
+/// A device number as the kernel keeps it.
+pub(crate) fn kernel_device(device: u64) -> u32 {
+    rustix::fs::major(device) << 20 | rustix::fs::minor(device)
+}
+
+/// The root of the cgroup v2 hierarchy.
+pub(crate) fn attach_root() -> PathBuf {
+    let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+    let found = roots.into_iter().find(|root| root.join("cgroup.procs").exists());
+    found.expect("a cgroup v2 hierarchy")
+}
+
+fn take<T>(events: &mut Vec<T>, is_wanted: impl FnMut(&T) -> bool) -> Option<T> {
+    let at = events.iter().position(is_wanted)?;
+    Some(events.remove(at))
+}
+
+/// What a test must not leave behind, however it ends.
+struct Leftovers {
+    name: String,
+    cgroup: Cgroup,
+}
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        // First enforcement, then those it was for; each step whether or not the one before it worked.
+        if let Err(error) = Kernel::pins(&self.name).remove() {
+            eprintln!("{error}");
+        }
+        if let Err(error) = self.cgroup.kill() {
+            eprintln!("{error}");
+        }
+        until("a cgroup is empty", || (!self.cgroup.is_populated()).then_some(()));
+        if let Err(error) = self.cgroup.remove() {
+            eprintln!("{error}");
+        }
+    }
+}
