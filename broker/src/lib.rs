@@ -14,7 +14,6 @@ mod credential;
 mod deadline;
 mod frequency;
 pub mod handover;
-pub mod hardening;
 mod http;
 mod interception;
 mod limits;

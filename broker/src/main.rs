@@ -15,11 +15,10 @@ use lanyard_broker::{
     args::Args,
     broker::{Broker, KernelTags},
     handover::{self, Handover},
-    hardening,
     resolver::Families,
     server,
 };
-use lanyard_daemon::{log, shutdown::Shutdown};
+use lanyard_daemon::{hardening, log, shutdown::Shutdown};
 use lanyard_protocol::frame::FrameError;
 use tokio::{net::UnixStream, runtime, time::timeout};
 

@@ -1,4 +1,4 @@
-//! Which executed image is the agent, at which level, or why not. No I/O: [`file`] gathers.
+//! Which executed image is the agent, at which level, or why not. No I/O: [`mod@file`] gathers.
 
 pub mod file;
 

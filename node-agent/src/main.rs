@@ -21,6 +21,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         rustix::process::geteuid().is_root(),
         "only root can enforce; type the same with `sudo` before it"
     );
+    lanyard_daemon::hardening::harden().context("protect the memory of this process")?;
     match &arguments.verb {
         #[cfg(feature = "local")]
         Verb::Local(local) => {

@@ -17,17 +17,25 @@ const MOST: usize = 4096;
 
 type Same = (u64, u32, [u8; 16], u16, u16);
 
-/// Tells news from repetition: a program that tries again and again makes one record a second.
+/// How many refusals of one scope are told in one second; the kernel counts them all.
+const BUDGET: u32 = 100;
+
+/// Tells news from repetition: a program that tries again and again makes one record a second, and one that
+/// tries everything there is makes no more than its scope's budget.
 #[derive(Debug, Default)]
-pub struct Refusals(BTreeMap<Same, u64>);
+pub struct Refusals {
+    told: BTreeMap<Same, u64>,
+    /// By scope: the second, and how many were told in it.
+    spent: BTreeMap<u32, (u64, u32)>,
+}
 
 impl Refusals {
     /// Whether this refusal was not told within the last second.
     pub fn is_news(&mut self, event: &RefusalEvent) -> bool {
-        if self.0.len() >= MOST {
-            self.0
+        if self.told.len() >= MOST {
+            self.told
                 .retain(|_, told| event.at.saturating_sub(*told) < QUIET);
-            if self.0.len() >= MOST {
+            if self.told.len() >= MOST {
                 return false;
             }
         }
@@ -38,12 +46,28 @@ impl Refusals {
             event.port,
             event.protocol,
         );
-        let told = self.0.get(&same).copied();
+        let told = self.told.get(&same).copied();
         let is_news = told.is_none_or(|told| event.at.saturating_sub(told) >= QUIET);
-        if is_news {
-            self.0.insert(same, event.at);
+        if !is_news || !self.is_within_budget(event) {
+            return false;
         }
-        is_news
+        self.told.insert(same, event.at);
+        true
+    }
+
+    /// Forgets a scope that has ended.
+    pub fn forget_scope(&mut self, scope: u32) {
+        self.spent.remove(&scope);
+    }
+
+    fn is_within_budget(&mut self, event: &RefusalEvent) -> bool {
+        let second = event.at / QUIET;
+        let spent = self.spent.entry(event.scope).or_insert((second, 0));
+        if spent.0 != second {
+            *spent = (second, 0);
+        }
+        spent.1 += 1;
+        spent.1 <= BUDGET
     }
 }
 
@@ -123,12 +147,34 @@ mod tests {
     fn a_flood_of_different_refusals_takes_bounded_memory() {
         let mut refusals = Refusals::default();
         for exec_id in 0..2 * MOST as u64 {
-            refusals.is_news(&event(exec_id, 5, Cause::NoGrant));
+            let scope = u32::try_from(exec_id).unwrap();
+            refusals.is_news(&RefusalEvent {
+                scope,
+                ..event(exec_id, 5, Cause::NoGrant)
+            });
         }
-        assert!(refusals.0.len() <= MOST);
+        assert!(refusals.told.len() <= MOST);
         assert!(
             refusals.is_news(&event(1, 5 + QUIET, Cause::NoGrant)),
             "it goes on a second later"
+        );
+    }
+
+    #[test]
+    fn a_scope_that_tries_everything_leaves_the_others_their_records() {
+        let mut refusals = Refusals::default();
+        let told = (0..1000)
+            .filter(|id| refusals.is_news(&event(*id, 5, Cause::NoGrant)))
+            .count();
+        assert_eq!(told, BUDGET as usize);
+        let other = RefusalEvent {
+            scope: 7,
+            ..event(1, 5, Cause::GrantEnded)
+        };
+        assert!(refusals.is_news(&other), "another scope");
+        assert!(
+            refusals.is_news(&event(1, 5 + QUIET, Cause::NoGrant)),
+            "the next second"
         );
     }
 

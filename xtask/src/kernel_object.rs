@@ -137,6 +137,8 @@ fn flags(toolchain: &Toolchain, more: &[&str]) -> String {
         "-Cdebuginfo=2".to_owned(),
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".to_owned(),
+        // Atomic instructions that return what was before; every kernel since 5.12 has them.
+        "-Ctarget-cpu=v3".to_owned(),
     ];
     flags.extend(more.iter().map(|flag| (*flag).to_owned()));
     flags.join("\x1f")

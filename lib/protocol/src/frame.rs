@@ -36,7 +36,10 @@ pub fn encode(message: &impl Message) -> Result<Zeroizing<Vec<u8>>, FrameError> 
     let header = u32::try_from(length).map_err(|_| FrameError::TooLong(length))?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(4 + length));
     bytes.extend_from_slice(&header.to_be_bytes());
-    bytes.extend_from_slice(&message.encode_to_vec());
+    // Into the very buffer that is cleared: no other copy is left behind.
+    message
+        .encode(&mut *bytes)
+        .map_err(|_| FrameError::TooLong(length))?;
     Ok(bytes)
 }
 

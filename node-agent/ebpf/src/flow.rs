@@ -58,7 +58,7 @@ fn connected(ops: *mut bpf_sock_ops) {
             side: side::BROKER,
             ..*tag
         };
-        if HANDOVER.insert(&ends, &copy, 0).is_err() {
+        if HANDOVER.insert(ends, copy, 0).is_err() {
             count(Cause::MapFull as u32);
         }
     }
@@ -78,13 +78,13 @@ fn accepted(ops: *mut bpf_sock_ops) {
         to_port: view.local_port,
     };
     // SAFETY: copied at once; the connecting side wrote it before this side could be established.
-    let Some(tag) = (unsafe { HANDOVER.get(&ends) }).copied() else {
+    let Some(tag) = (unsafe { HANDOVER.get(ends) }).copied() else {
         return;
     };
     if !set_tag(socket(ops), &tag) {
         count(Cause::MapFull as u32);
     }
-    let _ = HANDOVER.remove(&ends);
+    let _ = HANDOVER.remove(ends);
 }
 
 /// What a socket sees: addresses as words of IPv6 or v4-mapped, ports in host order.

@@ -51,24 +51,24 @@ pub(crate) fn on_exit(ctx: BtfTracePointContext) -> i32 {
 fn executed(bprm: usize) {
     let tgid = current_tgid();
     // SAFETY: copied at once, and only this thread group's own tasks change its entry.
-    let before = unsafe { PROC.get(&tgid) }.copied();
+    let before = unsafe { PROC.get(tgid) }.copied();
     let (scope, mut marks, parent) = match before {
         Some(process) => (process.scope, process.flags, process.exec_id),
         // SAFETY: no argument, and the value is one word.
-        None => match unsafe { SCOPE.get(&bpf_get_current_cgroup_id()) } {
+        None => match unsafe { SCOPE.get(bpf_get_current_cgroup_id()) } {
             Some(scope) => (*scope, 0, 0),
             None => return,
         },
     };
     let file = ExecutedFile::of(bprm);
     // SAFETY: copied at once; nobody but this exec uses the entry.
-    if let Some(armed) = unsafe { ARMED.get(&tgid) }.copied() {
+    if let Some(armed) = unsafe { ARMED.get(tgid) }.copied() {
         marks |= if file.is(&armed) {
             flags::ROOTED
         } else {
             flags::OTHER_FILE
         };
-        let _ = ARMED.remove(&tgid);
+        let _ = ARMED.remove(tgid);
     }
     let exec_id = next_exec_id();
     let process = Process {
@@ -76,12 +76,12 @@ fn executed(bprm: usize) {
         scope,
         flags: marks,
     };
-    if LIVE.insert(&exec_id, &1, 0).is_err() {
+    if LIVE.insert(exec_id, 1, 0).is_err() {
         count(Cause::MapFull as u32);
     }
-    if PROC.insert(&tgid, &process, 0).is_err() {
+    if PROC.insert(tgid, process, 0).is_err() {
         // Nothing known is less than something stale: the process is refused as `NoProcess`.
-        let _ = PROC.remove(&tgid);
+        let _ = PROC.remove(tgid);
         count(Cause::MapFull as u32);
         release(exec_id);
     }
@@ -100,14 +100,14 @@ fn forked(child: usize) {
         return; // a thread
     }
     // SAFETY: copied at once; the parent cannot execute while it forks.
-    let Some(process) = (unsafe { PROC.get(&current_tgid()) }).copied() else {
+    let Some(process) = (unsafe { PROC.get(current_tgid()) }).copied() else {
         return;
     };
-    if PROC.insert(&tgid, &process, 0).is_err() {
+    if PROC.insert(tgid, process, 0).is_err() {
         count(Cause::MapFull as u32);
         return;
     }
-    if let Some(live) = LIVE.get_ptr_mut(&process.exec_id) {
+    if let Some(live) = LIVE.get_ptr_mut(process.exec_id) {
         // SAFETY: a value of a map, which the kernel aligns and keeps.
         let _ = unsafe { fetch_add(live, 1) };
     }
@@ -123,8 +123,8 @@ fn exited(task: usize) {
     }
     let tgid: u32 = read(task, offsets.task_tgid);
     // SAFETY: copied at once; the group is ending, and changes nothing any more.
-    if let Some(process) = unsafe { PROC.get(&tgid) }.copied() {
-        let _ = PROC.remove(&tgid);
+    if let Some(process) = unsafe { PROC.get(tgid) }.copied() {
+        let _ = PROC.remove(tgid);
         release(process.exec_id);
     }
 }
@@ -133,15 +133,15 @@ fn exited(task: usize) {
 #[inline(always)]
 fn release(exec_id: ExecId) {
     const MINUS_ONE: u64 = u64::MAX;
-    let Some(live) = LIVE.get_ptr_mut(&exec_id) else {
+    let Some(live) = LIVE.get_ptr_mut(exec_id) else {
         return;
     };
     // SAFETY: a value of a map, which the kernel aligns and keeps.
     if unsafe { fetch_add(live, MINUS_ONE) } != 1 {
         return;
     }
-    let _ = LIVE.remove(&exec_id);
-    let _ = IMAGE.remove(&exec_id);
+    let _ = LIVE.remove(exec_id);
+    let _ = IMAGE.remove(exec_id);
     let Some(mut entry) = EXECS.reserve::<ExecEvent>(0) else {
         count(lost::EXECS);
         return;

@@ -110,7 +110,7 @@ fn choose(subject: &Subject, attempt: &Attempt, tag: &mut Tag) -> Result<u8, Cau
 #[inline(always)]
 fn image_of(process: &Process) -> Option<(u32, u8)> {
     // SAFETY: both words are read once; the node agent writes an entry once.
-    unsafe { IMAGE.get(&process.exec_id) }.map(|image| (image.principal, image.level as u8))
+    unsafe { IMAGE.get(process.exec_id) }.map(|image| (image.principal, image.level as u8))
 }
 
 /// Ties `tag` to the grant for where it wants to go.
@@ -124,7 +124,7 @@ fn bind(tag: &mut Tag, principal: u32, level: u8) -> Result<(), Cause> {
         address: tag.address,
     };
     // SAFETY: both words are read once; an entry is only ever replaced by another grant of that key.
-    let Some(grant) = (unsafe { GRANT.get(&key) }).copied() else {
+    let Some(grant) = (unsafe { GRANT.get(key) }).copied() else {
         return Err(Cause::NoGrant);
     };
     let Some(slot) = slot(grant.slot) else {
@@ -148,7 +148,7 @@ pub(crate) fn pass(tag: &mut Tag) -> Result<(), Cause> {
     if tag.carrier == carrier::HOLD {
         // SAFETY: both words are read once; the node agent writes an entry once.
         let image =
-            unsafe { IMAGE.get(&tag.exec_id) }.map(|image| (image.principal, image.level as u8));
+            unsafe { IMAGE.get(tag.exec_id) }.map(|image| (image.principal, image.level as u8));
         let Some(image) = image else {
             return if now() < tag.held_until {
                 Ok(())
@@ -186,7 +186,7 @@ fn slot(number: u32) -> Option<Slot> {
 #[inline(always)]
 pub(crate) fn ports(scope: u32) -> Option<ScopePorts> {
     // SAFETY: copied at once; eight bytes, written by the node agent before the scope has a process.
-    unsafe { PORTS.get(&scope) }.copied()
+    unsafe { PORTS.get(scope) }.copied()
 }
 
 /// A tag that carries nothing.

@@ -28,7 +28,7 @@ pub(crate) fn current_tgid() -> u32 {
 pub(crate) fn current() -> Option<Subject> {
     let tgid = current_tgid();
     // SAFETY: the value is copied at once; a torn read mixes two values of one process.
-    if let Some(process) = unsafe { PROC.get(&tgid) } {
+    if let Some(process) = unsafe { PROC.get(tgid) } {
         return Some(Subject {
             tgid,
             scope: process.scope,
@@ -36,7 +36,7 @@ pub(crate) fn current() -> Option<Subject> {
         });
     }
     // SAFETY: no argument; and the value is one word.
-    let scope = unsafe { SCOPE.get(&bpf_get_current_cgroup_id()) }?;
+    let scope = unsafe { SCOPE.get(bpf_get_current_cgroup_id()) }?;
     Some(Subject {
         tgid,
         scope: *scope,

@@ -6,6 +6,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Once,
 };
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -30,10 +31,11 @@ const PROGRAM: &str = "lanyard-broker";
 const INSTALLED: &str = "/usr/libexec/lanyard";
 /// The user that packages make for brokers.
 const USER: &str = "lanyard-broker";
-/// `nobody`, where there is no such user.
-const NOBODY: UserId = UserId {
-    uid: 65534,
-    gid: 65534,
+/// A number without an account, where there is no such user: `nobody` is shared with other services, and
+/// whoever has a process's user can look into it.
+const NO_ACCOUNT: UserId = UserId {
+    uid: 65_532,
+    gid: 65_532,
 };
 /// The byte that descriptors travel with.
 const HANDOVER: &[u8] = b"S";
@@ -50,7 +52,7 @@ pub(super) fn start(sockets: &[BorrowedFd<'_>]) -> io::Result<(Child, UnixStream
     let program = find()?;
     // Opened here and executed by descriptor: its user need not reach the folder it is in.
     let executable = open(&program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let id = user::by_name(USER).unwrap_or(NOBODY);
+    let id = user::by_name(USER).unwrap_or(NO_ACCOUNT);
     let process = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()))
         .arg0(PROGRAM)
         .env_clear()
@@ -71,6 +73,7 @@ pub(super) fn start(sockets: &[BorrowedFd<'_>]) -> io::Result<(Child, UnixStream
 /// A broker locks its memory, so that no secret is ever swapped out; it may not lift that limit itself. Where
 /// this process may not either (it lacks `CAP_SYS_RESOURCE`), the broker runs with what the machine allows.
 fn let_lock_memory(process: &Child) {
+    static TOLD: Once = Once::new();
     let pid = process
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
@@ -80,7 +83,9 @@ fn let_lock_memory(process: &Child) {
         maximum: None,
     };
     if let Err(error) = prlimit(pid, Resource::Memlock, unlimited) {
-        warn!(%error, "a broker cannot lock its memory: secrets may be swapped out where there is swap");
+        TOLD.call_once(|| {
+            warn!(%error, "brokers cannot lock their memory: secrets may be swapped out where there is swap");
+        });
     }
 }
 

@@ -93,6 +93,7 @@ impl Node {
         self.scopes.remove(&id);
         self.brokers.remove(&id);
         self.images.forget_scope(id);
+        self.refusals.forget_scope(id);
         self.record(event, now);
         self.keep();
         Ok(())

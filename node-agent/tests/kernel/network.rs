@@ -24,12 +24,11 @@ pub(crate) const VIRTUAL6: IpAddr =
 
 const SETUP: &str = "
 link set lo up
-address add 10.99.0.0/24 dev lo
-address add fd99::/64 dev lo nodad
-route add local 10.99.0.0/24 dev lo
+address add 10.99.0.1/24 dev lo
+address add fd99::1/128 dev lo nodad
 route add local 198.19.0.0/16 dev lo
-route add local fd99::/64 dev lo
-route add local fd6c:616e:7961:7264::/64 dev lo
+address add fd99::53/128 dev lo nodad
+address add fd6c:616e:7961:7264::7/128 dev lo nodad
 ";
 
 /// While it lives, this thread and what it starts are in a network namespace of their own. The kernel

@@ -24,7 +24,7 @@ use super::{
     destination::Destination,
     network::Network,
     peer::Broker,
-    wait::until,
+    wait::{until, within_limit},
 };
 
 /// A deadline that no test lives to see.
@@ -197,9 +197,20 @@ impl Node {
 
     /// Waits for a refusal with that cause, told of and counted.
     pub(crate) fn refusal(&mut self, cause: Cause) -> RefusalEvent {
+        self.refusal_of(cause, |_| true)
+    }
+
+    /// Waits for a refusal with that cause of what is wanted, told of and counted.
+    pub(crate) fn refusal_of(
+        &mut self,
+        cause: Cause,
+        is_wanted: impl Fn(&RefusalEvent) -> bool,
+    ) -> RefusalEvent {
         let event = until("a refusal is told of", || {
             self.listen();
-            take(&mut self.heard.refusals, |event| event.cause == cause as u32)
+            take(&mut self.heard.refusals, |event| {
+                event.cause == cause as u32 && is_wanted(event)
+            })
         });
         assert!(self.refusals(cause) > 0, "{cause:?} was told of, and not counted");
         event
@@ -319,7 +330,7 @@ impl Drop for Leftovers {
         if let Err(error) = self.cgroup.kill() {
             eprintln!("{error}");
         }
-        until("a cgroup is empty", || (!self.cgroup.is_populated()).then_some(()));
+        within_limit(|| (!self.cgroup.is_populated()).then_some(()));
         if let Err(error) = self.cgroup.remove() {
             eprintln!("{error}");
         }

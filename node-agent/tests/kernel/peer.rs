@@ -11,7 +11,10 @@ use lanyard_node_agent_abi::{
     tag::{SOCKET_LEVEL, SOCKET_OPTION_TAG, Tag},
 };
 
-use super::wait::{LIMIT, until};
+use super::{
+    destination::Family,
+    wait::{LIMIT, until},
+};
 
 /// Something that listens.
 pub(crate) struct Peer(TcpListener);
@@ -141,6 +144,22 @@ impl Broker {
             tcp6: Peer::at(v6),
             dns4: Datagrams::at(v4, 0),
             dns6: Datagrams::at(v6, 0),
+        }
+    }
+
+    /// Where a connection of that family arrives.
+    pub(crate) fn tcp(&self, family: Family) -> &Peer {
+        match family {
+            Family::V4 | Family::Mapped => &self.tcp4,
+            Family::V6 => &self.tcp6,
+        }
+    }
+
+    /// Where a question of that family arrives.
+    pub(crate) fn dns(&self, family: Family) -> &Datagrams {
+        match family {
+            Family::V4 | Family::Mapped => &self.dns4,
+            Family::V6 => &self.dns6,
         }
     }
 

@@ -21,7 +21,7 @@ const ARROWS: &str = "
     webhook         <- crds lib/access lib/daemon
     authority       <- crds lib/access lib/authority lib/protocol lib/daemon
     node-agent      <- lib/access node-agent/abi lib/protocol lib/daemon ?crds ?lib/authority
-    broker          <- lib/access lib/protocol lib/daemon
+    broker          <- lib/access lib/protocol lib/daemon node-agent/abi
     cli             <- crds lib/access lib/protocol
     e2e             <- crds lib/access lib/protocol
     xtask           <-

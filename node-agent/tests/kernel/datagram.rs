@@ -1,0 +1,102 @@
+//! UDP that does not go to a resolver: it goes nowhere.
+
+use lanyard_node_agent_abi::{cause::Cause, grant::carrier, process::level};
+
+use super::{
+    actor::Actor,
+    destination::{Destination, Family},
+    node::Node,
+    peer::Datagrams,
+};
+
+fn connect_datagrams(actor: &mut Actor, to: &Destination) -> Result<(), String> {
+    let code = format!("s = connect({:?}, {}, socket.SOCK_DGRAM)", to.host(), to.port());
+    actor.attempt(&code).map(drop)
+}
+
+/// Sends a datagram from a socket that is connected to nothing.
+fn send_to(actor: &mut Actor, to: &Destination) -> Result<(), String> {
+    let (host, port) = (to.host(), to.port());
+    let code = format!(
+        "s = socket.socket(family({host:?}), socket.SOCK_DGRAM)\ns.sendto(b'hello', ({host:?}, {port}))"
+    );
+    actor.attempt(&code).map(drop)
+}
+
+#[test]
+fn a_connect_to_a_virtual_address_is_silent_and_carries_nothing() {
+    let mut node = Node::start();
+    let (mut actor, mut outside) = (node.attested(level::IMAGE), node.outside());
+    for family in Family::ALL {
+        let host = Datagrams::at(family.imaginary(), 0);
+        let to = family.to(family.imaginary(), host.address().port());
+        // Resolvers sort addresses this way: it is no attempt to reach anything.
+        connect_datagrams(&mut actor, &to).unwrap();
+        assert_eq!(actor.peer(), (to.host(), to.port()), "{family:?}");
+        assert_eq!(node.other_refusals(), [], "{family:?}");
+
+        let sent = actor.attempt("s.send(b'hello')");
+        assert_eq!(sent, Err("EPERM".into()), "{family:?}");
+        let event = node.refusal(Cause::Untagged);
+        assert_eq!((event.address, event.protocol), (to.bytes(), 17), "{family:?}");
+        assert!(host.has_nothing(), "{family:?}");
+
+        connect_datagrams(&mut outside, &to).unwrap();
+        outside.run("s.send(b'hello')");
+        assert_eq!(host.receive().0, "hello", "{family:?}");
+    }
+}
+
+#[test]
+fn a_connect_to_any_other_address_is_refused() {
+    let mut node = Node::start();
+    let (mut actor, mut outside) = (node.attested(level::IMAGE), node.outside());
+    for family in Family::ALL {
+        let host = Datagrams::at(family.real(), 0);
+        let to = family.to(family.real(), host.address().port());
+        // A grant is for TCP.
+        node.grant(level::IMAGE, &to, carrier::DIRECT);
+        assert_eq!(connect_datagrams(&mut actor, &to), Err("EPERM".into()), "{family:?}");
+        let event = node.refusal(Cause::NoGrant);
+        assert_eq!((event.address, event.protocol), (to.bytes(), 17), "{family:?}");
+        assert_eq!((event.port, event.tgid), (to.port().to_be(), actor.pid), "{family:?}");
+        connect_datagrams(&mut outside, &to).unwrap();
+    }
+}
+
+#[test]
+fn a_datagram_to_anything_but_a_resolver_is_refused() {
+    let mut node = Node::start();
+    let mut outside = node.outside();
+    let mut inside = [node.attested(level::IMAGE), node.enter(), node.refused(), node.moved_in()];
+    for family in Family::ALL {
+        for address in [family.real(), family.imaginary()] {
+            let host = Datagrams::at(address, 0);
+            let to = family.to(address, host.address().port());
+            for actor in &mut inside {
+                assert_eq!(send_to(actor, &to), Err("EPERM".into()), "{to:?}");
+                let event = node.refusal(Cause::NoGrant);
+                assert_eq!((event.address, event.protocol), (to.bytes(), 17), "{to:?}");
+                assert_eq!((event.port, event.tgid), (to.port().to_be(), actor.pid), "{to:?}");
+            }
+            assert!(host.has_nothing(), "{to:?}");
+            send_to(&mut outside, &to).unwrap();
+            assert_eq!(host.receive().0, "hello", "{to:?}");
+        }
+    }
+}
+
+#[test]
+fn a_datagram_in_pieces_is_refused_as_a_whole_one_is() {
+    let mut node = Node::start();
+    let mut actor = node.attested(level::IMAGE);
+    let host = Datagrams::at(Family::V4.imaginary(), 0);
+    let to = Family::V4.to(Family::V4.imaginary(), host.address().port());
+    connect_datagrams(&mut actor, &to).unwrap();
+    // Gathered under the connected address, and sent off with a resolver's.
+    actor.run("s.send(b'hel', socket.MSG_MORE)");
+    let sent = actor.attempt("s.sendto(b'lo', ('10.99.0.53', 53))");
+    assert_eq!(sent, Err("EPERM".into()));
+    assert!(host.has_nothing());
+    node.refusal(Cause::Untagged);
+}

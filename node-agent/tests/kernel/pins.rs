@@ -1,0 +1,173 @@
+//! Programs and maps that outlive the node agent.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use lanyard_node_agent::kernel::{Kernel, KernelError, PinError};
+use lanyard_node_agent_abi::{cause::Cause, grant::carrier, process::level};
+
+use super::{
+    destination::{Destination, Family},
+    node::{Node, attach_root},
+    peer::Peer,
+};
+
+fn host() -> (Peer, Destination) {
+    let peer = Peer::at(Family::V4.real());
+    let to = Family::V4.to(Family::V4.real(), peer.port());
+    (peer, to)
+}
+
+/// The folder of a node's pins, and in it the marker that says all stands.
+fn folder(node: &Node) -> (PathBuf, PathBuf) {
+    let folder = Kernel::pins(node.name()).map("PROC").parent().unwrap().to_owned();
+    let marker = names(&folder).into_iter().find(|name| name.starts_with("object_")).unwrap();
+    let marker = folder.join(marker);
+    (folder, marker)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn everything_is_enforced_when_the_node_agent_is_dead() {
+    let mut node = Node::start();
+    let (peer, to) = host();
+    let (other, elsewhere) = host();
+    node.grant(level::IMAGE, &to, carrier::DIRECT);
+    let mut actor = node.attested(level::IMAGE);
+    node.agent_dies();
+
+    actor.connect(&to).unwrap();
+    peer.accept();
+    assert_eq!(actor.connect(&elsewhere), Err("EPERM".into()));
+    let raw = "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)";
+    assert_eq!(actor.attempt(raw), Err("EPROTONOSUPPORT".into()));
+    // What starts now has nobody to attest it: it is held, and reaches nothing.
+    let mut new = node.gate().open();
+    new.connect(&to).unwrap();
+    let tag = node.broker.tcp4.accept().tag().expect("a tag");
+    assert_eq!((tag.carrier, tag.tgid), (carrier::HOLD, new.pid));
+    assert!(peer.has_nobody() && other.has_nobody());
+}
+
+#[test]
+fn a_node_agent_that_comes_back_takes_over_what_is_there() {
+    let mut node = Node::start();
+    let (_peer, to) = host();
+    let (_other, elsewhere) = host();
+    let slot = node.grant(level::IMAGE, &to, carrier::DIRECT);
+    let mut actor = node.attested(level::IMAGE);
+    let (grants, scopes) = (node.maps().grants(), node.maps().scopes());
+    let (processes, images) = (node.maps().processes(), node.maps().images());
+    node.agent_dies();
+    assert_eq!(actor.connect(&elsewhere), Err("EPERM".into()));
+
+    assert!(node.agent_starts(), "nothing is loaded anew");
+    assert_eq!(node.maps().grants(), grants);
+    assert_eq!(node.maps().scopes(), scopes);
+    assert_eq!(node.maps().processes(), processes);
+    assert_eq!(node.maps().images(), images);
+    assert_eq!(node.refusals(Cause::NoGrant), 1);
+    assert_eq!(node.refusal(Cause::NoGrant).tgid, actor.pid, "told while nobody was there");
+    // The maps are those the programs decide by.
+    actor.connect(&to).unwrap();
+    node.end_at(slot, 0);
+    assert_eq!(actor.connect(&to), Err("EPERM".into()));
+}
+
+#[test]
+fn a_start_that_was_cut_short_is_cleaned_up() {
+    let mut node = Node::start();
+    let (_peer, to) = host();
+    node.grant(level::IMAGE, &to, carrier::DIRECT);
+    let (folder, marker) = folder(&node);
+    let all = names(&folder).len();
+    node.agent_dies();
+    fs::remove_dir(marker).unwrap();
+    for half in ["link_connect4", "link_on_exec", "map_LIVE"] {
+        fs::remove_file(folder.join(half)).unwrap();
+    }
+
+    assert!(!node.agent_starts(), "half of it is not taken over");
+    assert_eq!(names(&folder).len(), all);
+    assert!(node.maps().grants().is_empty());
+    let (id, scope, ports) = (node.cgroup.id(), node.scope, node.broker.ports());
+    node.maps().enforce(id, scope, ports).unwrap();
+    let mut actor = node.attested(level::IMAGE);
+    assert_eq!(actor.connect(&to), Err("EPERM".into()));
+}
+
+#[test]
+fn programs_of_another_build_are_left_alone_and_enforce_on() {
+    let mut node = Node::start();
+    let (_peer, to) = host();
+    let mut actor = node.attested(level::IMAGE);
+    let (folder, marker) = folder(&node);
+    node.agent_dies();
+    fs::remove_dir(&marker).unwrap();
+    let other = folder.join(format!("object_{}", "0".repeat(64)));
+    fs::create_dir(&other).unwrap();
+
+    let opened = Kernel::open(node.name(), &attach_root());
+    assert!(matches!(opened, Err(KernelError::Pin(PinError::OtherBuild))));
+    assert_eq!(actor.connect(&to), Err("EPERM".into()));
+    fs::remove_dir(other).unwrap();
+    fs::create_dir(marker).unwrap();
+    assert!(node.agent_starts());
+    node.refusal(Cause::NoGrant);
+}
+
+#[test]
+fn enforcement_ends_with_the_pins() {
+    let mut node = Node::start();
+    let (peer, to) = host();
+    let mut actor = node.attested(level::IMAGE);
+    assert_eq!(actor.connect(&to), Err("EPERM".into()));
+    let pins = Kernel::pins(node.name());
+    assert!(pins.is_anything_there());
+    pins.remove().unwrap();
+    assert!(!pins.is_anything_there());
+    actor.connect(&to).unwrap();
+    peer.accept();
+    pins.remove().unwrap();
+}
+
+#[test]
+fn only_root_enters_the_pins() {
+    let node = Node::start();
+    let (folder, _) = folder(&node);
+    for folder in [folder.as_path(), folder.parent().unwrap()] {
+        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    let mut outside = node.outside();
+    outside.run("os.setuid(65534)");
+    let list = format!("os.listdir({:?})", folder.display().to_string());
+    assert_eq!(outside.attempt(&list), Err("EACCES".into()));
+}
+
+#[test]
+fn two_nodes_of_one_machine_do_not_meet() {
+    let mut node = Node::start();
+    let (peer, to) = host();
+    let name = format!("{}-other", node.name());
+    let other = Kernel::open(&name, &attach_root());
+    let removed = Kernel::pins(&name);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let other = other.unwrap();
+        assert!(!other.adopted);
+        node.grant(level::IMAGE, &to, carrier::DIRECT);
+        assert!(other.maps.grants().is_empty() && other.maps.scopes().is_empty());
+        let mut actor = node.attested(level::IMAGE);
+        assert_eq!(other.maps.process(actor.pid), None);
+        actor.connect(&to).unwrap();
+        peer.accept();
+    }));
+    removed.remove().unwrap();
+    result.unwrap();
+}
