@@ -1,8 +1,14 @@
 //! A place of its own for one story: a folder, a node name, and a second host in a network namespace.
 
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
+    fs, io,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::{
+            fs::PermissionsExt as _,
+            net::{SocketAddr, UnixListener},
+        },
+    },
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -14,6 +20,8 @@ use tempfile::TempDir;
 pub struct Lab {
     folder: TempDir,
     number: u32,
+    /// Held for as long as the number is this lab's.
+    _claim: UnixListener,
     namespace: String,
 }
 
@@ -30,11 +38,11 @@ impl Lab {
             .context("make a folder for the lab")?;
         // Agents of other users are in it.
         open_to_all(folder.path())?;
-        // Two labs of one machine differ in it, for each process has one lab at a time.
-        let number = std::process::id() % 250;
+        let (number, claim) = claim_number()?;
         let lab = Self {
             folder,
             number,
+            _claim: claim,
             namespace: format!("lanyard-lab-{number}"),
         };
         lab.clear();
@@ -120,6 +128,21 @@ impl Drop for Lab {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// A number that no other lab of this machine has: it names the host, its addresses and the node. What a lab
+/// left that was killed is cleared away by the next one of its number.
+fn claim_number() -> Result<(u32, UnixListener)> {
+    for number in 0..250 {
+        // An abstract name: it is gone with this process, however that ends.
+        let name = SocketAddr::from_abstract_name(format!("lanyard-lab-{number}"))?;
+        match UnixListener::bind_addr(&name) {
+            Ok(claim) => return Ok((number, claim)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error).context("claim a number for a lab"),
+        }
+    }
+    bail!("every number for a lab is taken")
 }
 
 fn open_to_all(folder: &Path) -> Result<()> {

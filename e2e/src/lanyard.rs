@@ -43,6 +43,10 @@ impl Lanyard {
             log: lab.path("node-agent.log"),
             daemon: None,
         };
+        // What a lab of this number enforced that was killed before its end.
+        if lanyard.pins().exists() {
+            lanyard.down()?;
+        }
         lanyard.start(lab)?;
         Ok(lanyard)
     }
@@ -95,6 +99,10 @@ impl Lanyard {
     /// What the daemon logged.
     pub fn daemon_log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn pins(&self) -> PathBuf {
+        PathBuf::from("/sys/fs/bpf/lanyard").join(&self.node)
     }
 
     fn place(&self) -> Vec<String> {
@@ -222,7 +230,7 @@ impl Lanyard {
             })?;
         }
         let places = [
-            format!("/sys/fs/bpf/lanyard/{}", self.node),
+            self.pins().display().to_string(),
             format!("/sys/fs/cgroup/lanyard/{}", self.node),
             format!("/sys/fs/cgroup/unified/lanyard/{}", self.node),
             self.run.join(&self.node).display().to_string(),
@@ -236,8 +244,7 @@ impl Lanyard {
 
 impl Drop for Lanyard {
     fn drop(&mut self) {
-        let pins = PathBuf::from(format!("/sys/fs/bpf/lanyard/{}", self.node));
-        if (self.daemon.is_some() || pins.exists())
+        if (self.daemon.is_some() || self.pins().exists())
             && let Err(error) = self.down()
         {
             tell_lost(&error);

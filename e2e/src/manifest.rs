@@ -21,7 +21,7 @@ pub fn identity(programs: &[(&str, &Path)]) -> Result<String> {
         lines.push(format!("    - name: {name}"));
         lines.push("      executable:".to_owned());
         lines.push(format!("        path: {}", path.display()));
-        lines.push(format!("        sha256: {}", sha256(path)?));
+        lines.push(format!("        sha256: \"{}\"", sha256(path)?));
     }
     Ok(lines.join("\n"))
 }

@@ -145,7 +145,7 @@ fn identity_yaml(agent: &ObjectKey, process: &Process, reason: AttestationReason
     );
     match (&process.path, process.sha256) {
         (Some(path), Some(digest)) if can_be_listed => format!(
-            "# in AgentIdentity {agent}\nspec:\n  workloadSelector:\n    processes:\n      - name: agent\n        executable:\n          path: {path}\n          sha256: {digest}\n"
+            "# in AgentIdentity {agent}\nspec:\n  workloadSelector:\n    processes:\n      - name: agent\n        executable:\n          path: {path}\n          sha256: \"{digest}\"\n"
         ),
         _ => String::new(),
     }

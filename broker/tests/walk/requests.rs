@@ -92,7 +92,7 @@ async fn another_host_is_misdirected() {
         let (host, reason) = world.agent.refused().await;
         assert_eq!(
             (host.as_str(), reason),
-            ("other.example", RefusalReason::NoGrant)
+            ("other.example", RefusalReason::HostMismatch)
         );
         assert_eq!(world.service.seen.borrow().connections, 0);
 

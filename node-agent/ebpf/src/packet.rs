@@ -51,8 +51,9 @@ fn verdict(packet: *mut __sk_buff, direction: Direction) -> i32 {
     };
     match answer {
         Ok(()) => PASS,
-        // Whoever destroys the socket tells the peer with this.
-        Err(_) if direction == Direction::Out && is_bare_reset(packet) => PASS,
+        // Whoever destroys one end tells the other with this. A broker's end is tagged too, so that it
+        // must pass there on its way in.
+        Err(_) if is_bare_reset(packet) => PASS,
         Err(cause) => {
             refuse(tag, cause);
             DROP

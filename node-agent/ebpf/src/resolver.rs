@@ -9,7 +9,7 @@ use lanyard_node_agent_abi::{cause::Cause, grant::carrier, tag::Tag};
 
 use crate::{
     connect::{
-        ALLOW, LOOPBACK4, LOOPBACK6, REFUSE, broker_port, bytes, is_mapped, mapped, socket,
+        ALLOW, LOOPBACK4, LOOPBACK6, REFUSE, broker_port, bytes, is_mapped, mapped, mapped_words, socket,
         user_ip4, user_ip6, user_port,
     },
     refusal::report_attempt,
@@ -30,6 +30,9 @@ pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {
         port: user_port(address),
         protocol: UDP,
     };
+    if is_led(address, &subject) {
+        return ALLOW;
+    }
     match lead_to_resolver(address, &subject, &attempt, false) {
         Ok(port) => {
             // SAFETY: the context of this run; the verifier knows these members as writable.
@@ -95,14 +98,15 @@ pub(crate) fn recvmsg4(ctx: SockAddrContext) -> i32 {
     ALLOW
 }
 
-/// IPv6.
+/// IPv6, and an IPv6 socket that asked a v4-mapped server.
 #[cgroup_sock_addr(recvmsg6)]
 pub(crate) fn recvmsg6(ctx: SockAddrContext) -> i32 {
     let address = ctx.sock_addr;
+    let (from, port) = (user_ip6(address), user_port(address));
     if let Some(tag) = resolver_tag(address)
         && let Some(ports) = route::ports(tag.scope)
-        && user_ip6(address) == [0, 0, 0, LOOPBACK6]
-        && user_port(address) == ports.dns6
+        && ((from == [0, 0, 0, LOOPBACK6] && port == ports.dns6)
+            || (from == mapped_words(LOOPBACK4) && port == ports.dns4))
     {
         let word = |at: usize| {
             u32::from_ne_bytes([
@@ -144,6 +148,15 @@ fn lead_to_resolver(
     } else {
         Err(Cause::MapFull)
     }
+}
+
+/// Whether a datagram is on its way to the resolver already. An IPv6 socket that is connected to a v4-mapped
+/// address names it to IPv4 with every datagram (udpv6_sendmsg), and so it comes here although it is connected.
+#[inline(always)]
+fn is_led(address: *mut bpf_sock_addr, subject: &Subject) -> bool {
+    resolver_tag(address).is_some()
+        && user_ip4(address) == LOOPBACK4
+        && route::ports(subject.scope).is_some_and(|ports| user_port(address) == ports.dns4)
 }
 
 #[inline(always)]

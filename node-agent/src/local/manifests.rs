@@ -107,7 +107,7 @@ fn read_all<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Result<Set, Vec<Pro
 mod tests {
     use super::*;
 
-    const IDENTITY: &str = "apiVersion: lanyard.dev/v1alpha1\nkind: AgentIdentity\nmetadata: {name: bot}\nspec: {workloadSelector: {processes: [{name: a, executable: {path: /bin/a, sha256: 0000000000000000000000000000000000000000000000000000000000000000}}]}}\n";
+    const IDENTITY: &str = "apiVersion: lanyard.dev/v1alpha1\nkind: AgentIdentity\nmetadata: {name: bot}\nspec: {workloadSelector: {processes: [{name: a, executable: {path: /bin/a, sha256: \"00000000000000000000000000000000000000000000000000000000000000aa\"}}]}}\n";
 
     #[test]
     fn a_folder_is_read_when_it_changes_and_only_then() {

@@ -6,6 +6,7 @@ use lanyard_node_agent_abi::{cause::Cause, grant::carrier, process::level, tag::
 use serde_json::json;
 
 use super::{
+    datagram::of_packet,
     destination::{Destination, Family},
     node::Node,
     peer::Datagrams,
@@ -121,7 +122,7 @@ fn a_resolvers_socket_talks_to_nobody_else() {
         actor.run(&format!("s.sendto(b'question', ({:?}, 53))", asked.to.host()));
         assert_eq!(node.broker.dns(family).receive().0, "question", "{family:?}");
         assert_eq!(actor.attempt("s.send(b'hello')"), Err("EPERM".into()), "{family:?}");
-        let event = node.refusal(Cause::NotTheResolver);
+        let event = node.refusal(of_packet(family, Cause::NotTheResolver));
         assert_eq!((event.tgid, event.protocol), (actor.pid, 17), "{family:?}");
         assert!(host.has_nothing(), "{family:?}");
         // Naming it again is refused by the hook, and the socket is the resolver's still.
