@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering},
+    thread,
 };
 
 use lanyard_node_agent::{
@@ -279,6 +280,23 @@ impl Node {
         let mut actor = gate.open();
         actor.exec_id = self.executed(actor.pid).exec_id;
         actor
+    }
+}
+
+/// A failed test says what the kernel knew.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if thread::panicking() && self.kernel.is_some() {
+            let refusals = self.other_refusals();
+            let maps = self.maps();
+            let counters = maps.counters().unwrap_or_default();
+            let counters = counters.into_iter().filter(|(_, count)| *count > 0);
+            eprintln!("refusals: {:?}", counters.collect::<Vec<_>>());
+            eprintln!("not asked for: {refusals:?}");
+            eprintln!("processes: {:?}", maps.processes());
+            eprintln!("images: {:?}", maps.images());
+            eprintln!("grants: {:?}", maps.grants());
+        }
     }
 }
 
