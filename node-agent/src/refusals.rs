@@ -96,7 +96,7 @@ pub fn describe(event: &RefusalEvent, names: &Names) -> Described {
         Some(Cause::SocketKind) => ConnectionReason::SocketKind,
         Some(Cause::NoBroker) => ConnectionReason::NoBroker,
         Some(Cause::MapFull) => ConnectionReason::MapFull,
-        Some(Cause::Untagged | Cause::NotTheResolver) | None => ConnectionReason::Untagged,
+        Some(Cause::Untagged | Cause::OtherPeer) | None => ConnectionReason::Untagged,
     };
     Described {
         destination,

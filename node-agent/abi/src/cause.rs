@@ -50,8 +50,9 @@ causes! {
     NoBroker = 8,
     /// A map or a socket's storage had no room.
     MapFull = 9,
-    /// A packet of the resolver's socket that does not go to the resolver.
-    NotTheResolver = 10,
+    /// A packet to or from another peer than the one the socket was led to, or with options or headers that
+    /// lead elsewhere.
+    OtherPeer = 10,
 }
 
 /// How many counters there are: one for each cause, and those of [`lost`].

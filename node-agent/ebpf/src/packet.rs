@@ -11,6 +11,7 @@ use lanyard_node_agent_abi::{
 };
 
 use crate::{
+    connect::{LOOPBACK4, LOOPBACK6, bytes, mapped},
     refusal::{count, report_packet},
     route::{self, TCP},
     socket_storage::tag_of,
@@ -44,20 +45,108 @@ fn verdict(packet: *mut __sk_buff, direction: Direction) -> i32 {
     let Some(tag) = tag_of(socket.cast()) else {
         return PASS;
     };
-    let answer = if tag.carrier == carrier::RESOLVER {
-        to_resolver(packet, tag, direction)
-    } else {
-        route::pass(tag)
-    };
-    match answer {
+    match may_pass(packet, tag, direction) {
         Ok(()) => PASS,
-        // Whoever destroys one end tells the other with this. A broker's end is tagged too, so that it
-        // must pass there on its way in.
-        Err(_) if is_bare_reset(packet) => PASS,
+        // Whoever destroys the socket tells the peer with this.
+        Err(_) if direction == Direction::Out && is_bare_reset(packet) => PASS,
         Err(cause) => {
             refuse(tag, cause);
             DROP
         }
+    }
+}
+
+/// The peer first, then the grant: a socket can be disconnected, bound, made to listen, or given options and
+/// routes of its own after it was tagged, so that what counts is where this very packet goes or comes from.
+#[inline(always)]
+fn may_pass(
+    packet: *mut __sk_buff,
+    tag: &mut Tag,
+    direction: Direction,
+) -> Result<(), Cause> {
+    if tag.side == side::CLIENT {
+        let Some(peer) = Peer::of(packet, direction) else {
+            return Err(Cause::OtherPeer);
+        };
+        if !is_meant(packet, tag, &peer) {
+            return Err(Cause::OtherPeer);
+        }
+    }
+    if tag.carrier == carrier::RESOLVER {
+        return Ok(());
+    }
+    route::pass(tag)
+}
+
+/// The other end of a packet.
+struct Peer {
+    /// IPv6, or IPv4 as `::ffff:a.b.c.d`.
+    address: [u8; 16],
+    /// In network order.
+    port: u16,
+    protocol: u8,
+    is_v4: bool,
+}
+
+impl Peer {
+    /// Nothing for a packet with IPv4 options or IPv6 extension headers: they lead elsewhere than the
+    /// address says, and nothing in a scope needs them.
+    #[inline(always)]
+    fn of(packet: *mut __sk_buff, direction: Direction) -> Option<Self> {
+        let out = direction == Direction::Out;
+        let first = load::<24>(packet, 0)?;
+        if first[0] == 0x45 {
+            let at = if out { 16 } else { 12 };
+            let word = u32::from_ne_bytes([first[at], first[at + 1], first[at + 2], first[at + 3]]);
+            let port = if out { [first[22], first[23]] } else { [first[20], first[21]] };
+            return Some(Self {
+                address: mapped(word),
+                port: u16::from_ne_bytes(port),
+                protocol: first[9],
+                is_v4: true,
+            });
+        }
+        if first[0] >> 4 != 6 {
+            return None;
+        }
+        let address = if out { load::<16>(packet, 24)? } else { load::<16>(packet, 8)? };
+        let port = if out { load::<2>(packet, 42)? } else { load::<2>(packet, 40)? };
+        Some(Self { address, port: u16::from_ne_bytes(port), protocol: first[6], is_v4: false })
+    }
+
+    #[inline(always)]
+    fn is_loopback(&self) -> bool {
+        self.address == mapped(LOOPBACK4) || self.address == bytes(&[0, 0, 0, LOOPBACK6])
+    }
+}
+
+/// Whether `peer` is the one the socket was led to.
+#[inline(always)]
+fn is_meant(packet: *mut __sk_buff, tag: &Tag, peer: &Peer) -> bool {
+    // LOOPBACK_IFINDEX, include/net/net_namespace.h: the same in every network namespace.
+    const LOOPBACK: u32 = 1;
+    if peer.protocol != tag.protocol {
+        return false;
+    }
+    match tag.carrier {
+        carrier::DIRECT => peer.address == tag.address && peer.port == tag.port,
+        carrier::BROKER | carrier::HOLD | carrier::RESOLVER => {
+            let Some(ports) = route::ports(tag.scope) else {
+                return false;
+            };
+            let is_datagram = tag.protocol != TCP;
+            let port = match (is_datagram, peer.is_v4) {
+                (false, true) => ports.tcp4,
+                (false, false) => ports.tcp6,
+                (true, true) => ports.dns4,
+                (true, false) => ports.dns6,
+            };
+            // SAFETY: the context of this run.
+            let device = unsafe { (*packet).ifindex };
+            port != 0 && peer.port == port && peer.is_loopback() && device == LOOPBACK
+        }
+        // Nobody carries it: told apart from a wrong peer by the grant's own check.
+        _ => true,
     }
 }
 
@@ -69,75 +158,6 @@ fn refuse(tag: &mut Tag, cause: Cause) {
         report_packet(tag, cause);
     } else {
         count(cause as u32);
-    }
-}
-
-/// A resolver's socket talks to the resolver alone. It may have been connected to something else since it
-/// was tagged, so that the packet itself is looked at.
-#[inline(always)]
-fn to_resolver(packet: *mut __sk_buff, tag: &Tag, direction: Direction) -> Result<(), Cause> {
-    if tag.side == side::BROKER {
-        return Ok(());
-    }
-    let Some(ports) = route::ports(tag.scope) else {
-        return Err(Cause::NoBroker);
-    };
-    let other = Err(Cause::NotTheResolver);
-    let Some(first) = load::<1>(packet, 0) else {
-        return other;
-    };
-    let (is_loopback, ports_at, expected) = if first[0] >> 4 == 4 {
-        // Without options: a header of another length is none that a resolver's socket needs.
-        if first[0] != 0x45 {
-            return other;
-        }
-        let at = if direction == Direction::Out { 16 } else { 12 };
-        let Some(address) = load::<4>(packet, at) else {
-            return other;
-        };
-        (
-            address == [127, 0, 0, 1],
-            20,
-            if tag.protocol == TCP {
-                ports.tcp4
-            } else {
-                ports.dns4
-            },
-        )
-    } else {
-        let Some(next) = load::<1>(packet, 6) else {
-            return other;
-        };
-        if next[0] != tag.protocol {
-            return other;
-        }
-        let at = if direction == Direction::Out { 24 } else { 8 };
-        let Some(address) = load::<16>(packet, at) else {
-            return other;
-        };
-        let is_loopback = address == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-        (
-            is_loopback,
-            40,
-            if tag.protocol == TCP {
-                ports.tcp6
-            } else {
-                ports.dns6
-            },
-        )
-    };
-    let port_at = if direction == Direction::Out {
-        ports_at + 2
-    } else {
-        ports_at
-    };
-    let Some(port) = load::<2>(packet, port_at) else {
-        return other;
-    };
-    if is_loopback && expected != 0 && u16::from_ne_bytes(port) == expected {
-        Ok(())
-    } else {
-        other
     }
 }
 

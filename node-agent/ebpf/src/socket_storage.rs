@@ -3,13 +3,14 @@
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE},
+    bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE},
     helpers::generated::bpf_sk_storage_get,
     macros::btf_map,
 };
 use lanyard_node_agent_abi::tag::Tag;
 
-/// The tag of each socket of a scope.
+/// The tag of each socket of a scope. Cloned to what a listening socket accepts, so that no accepted socket
+/// of a scope is without one.
 #[btf_map]
 static TAG: SocketStorage<Tag> = SocketStorage::new();
 
@@ -21,7 +22,7 @@ struct SocketStorage<T> {
     key: *const i32,
     value: *const T,
     max_entries: *const [i32; 0],
-    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+    map_flags: *const [i32; (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize],
 }
 
 // SAFETY: the members are never read or written; they only carry types to the loader.

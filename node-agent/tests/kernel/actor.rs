@@ -1,7 +1,7 @@
 //! A process that tries what it is told to try.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -40,7 +40,7 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn start() -> Self {
         let mut child = Command::new("/bin/sh")
-            .args(["-c", "read _ && exec \"$0\" \"$@\""])
+            .args(["-c", "echo; read _ && exec \"$0\" \"$@\""])
             .arg(python())
             .args(["-I", "-S", "-u", "-c", SCRIPT])
             .stdin(Stdio::piped())
@@ -48,7 +48,10 @@ impl Gate {
             .spawn()
             .expect("start a shell");
         let stdin = child.stdin.take().expect("its standard input");
-        let stdout = child.stdout.take().expect("its standard output");
+        let mut stdout = child.stdout.take().expect("its standard output");
+        // A process exists before its execution is over: put into a scope in between, it would have executed
+        // the shell there.
+        stdout.read_exact(&mut [0]).expect("a sign of life");
         Self { child, stdin, stdout }
     }
 

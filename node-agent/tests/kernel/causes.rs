@@ -45,7 +45,7 @@ s.send(b'x')";
         (Cause::GrantEnded, attested, &too_late),
         (Cause::SocketKind, attested, raw),
         (Cause::Untagged, attested, silent),
-        (Cause::NotTheResolver, attested, elsewhere),
+        (Cause::OtherPeer, attested, elsewhere),
     ];
     for (cause, who, code) in attempts {
         let actor = &mut actors[who];
