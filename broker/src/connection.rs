@@ -97,9 +97,8 @@ pub(crate) async fn serve(
     let name = broker.scope().names.name(client.address).cloned();
     match name {
         Some(name) => intercept(broker, stream, client, name).await,
-        None if tag.carrier == carrier::HOLD && !is_virtual(&tag.address) => {
-            splice::serve(&broker, stream, &client).await
-        }
+        // It was held: the first packet after the attestation makes its tag a broker's.
+        None if !is_virtual(&tag.address) => splice::serve(&broker, stream, &client).await,
         None => Err(refuse(&broker, &client, ConnectionReason::NoGrant)),
     }
 }

@@ -28,6 +28,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 fn main() -> Result<()> {
     let args = Args::parse();
     log::start(&args.log)?;
+    // It was executed by descriptor, whose number would be its name.
+    rustix::thread::set_name(c"lanyard-broker").context("name this process")?;
     hardening::harden()?;
     let link = io::stdin()
         .as_fd()

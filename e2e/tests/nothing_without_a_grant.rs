@@ -1,5 +1,12 @@
 //! Promise 2: nothing is reachable without a live grant, from the first instruction on.
 
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpStream,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
 use lanyard_e2e::scenes::{Stage, refused};
 
 #[test]
@@ -24,7 +31,8 @@ fn of_many_starts_that_connect_at_once_no_granted_one_is_refused_and_no_other_ge
         let log = stage.lanyard.daemon_log();
         assert!(
             granted.status.success(),
-            "granted start {start} was refused: {granted:?}\n{log}"
+            "granted start {start} was refused: {granted:?}\n{log}\n{:#?}",
+            stage.lanyard.records().unwrap().split_off(6)
         );
         let refused = stage
             .curl(&["--max-time", "15", &ungranted])
@@ -37,6 +45,55 @@ fn of_many_starts_that_connect_at_once_no_granted_one_is_refused_and_no_other_ge
     }
     let arrived = stage.service.requests().unwrap().len() - before;
     assert_eq!(arrived, STARTS, "what arrived is what was granted");
+}
+
+/// A socket that was led to a granted destination, then disconnected and made to listen.
+#[test]
+fn a_granted_socket_that_is_made_to_listen_lets_nobody_in() {
+    const LISTEN: &str = r#"
+import ctypes, socket, sys
+target = (sys.argv[1], int(sys.argv[2]))
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.connect(target)
+assert ctypes.CDLL(None).connect(listener.fileno(), bytes(16), 16) == 0
+listener.bind(("0.0.0.0", 0))
+listener.listen()
+listener.settimeout(float(sys.argv[3]))
+print(listener.getsockname()[1], flush=True)
+try:
+    connection, _ = listener.accept()
+    connection.sendall(b"from the scope")
+    print("accepted", flush=True)
+except TimeoutError:
+    print("nobody came in", flush=True)
+"#;
+    fn played(mut command: Command, host: &str) -> (String, bool) {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let port: u16 = said.next().unwrap().unwrap().parse().unwrap();
+        let address = format!("{host}:{port}").parse().unwrap();
+        let came_in = TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_ok();
+        let last = said.next().unwrap().unwrap();
+        process.wait().unwrap();
+        (last, came_in)
+    }
+    let stage = Stage::set().unwrap();
+    let (address, port) = (
+        stage.lab.address(),
+        lanyard_e2e::service::PLAIN_PORT.to_string(),
+    );
+    let arguments = ["-c", LISTEN, address.as_str(), port.as_str(), "4"];
+    let (inside, came_in) = played(stage.python(&arguments), "127.0.0.1");
+    assert_eq!((inside.as_str(), came_in), ("nobody came in", false));
+    let mut unfenced = Command::new(&stage.python);
+    unfenced.args(arguments);
+    let (outside, came_in) = played(unfenced, "127.0.0.1");
+    assert_eq!(
+        (outside.as_str(), came_in),
+        ("accepted", true),
+        "outside it works, so that the refusal means something"
+    );
 }
 
 /// Every kind of socket that could carry bytes past TCP's rules.

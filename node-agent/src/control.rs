@@ -3,6 +3,7 @@
 mod down;
 mod peer;
 mod queries;
+mod room;
 mod run;
 
 use std::{
@@ -10,7 +11,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     rc::Rc,
-    sync::Arc,
     time::Duration,
 };
 
@@ -21,17 +21,17 @@ use lanyard_protocol::{
 use thiserror::Error;
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
     task::spawn_local,
 };
 use tracing::{debug, warn};
 
 pub use self::down::{begin, drain, finish};
-use self::peer::Peer;
+use self::{
+    peer::Peer,
+    room::{Room, Who},
+};
 use crate::{callers::Callers, node::Shared};
 
-/// How many conversations go on at once.
-const CONVERSATIONS: usize = 256;
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -82,7 +82,7 @@ pub async fn serve(
     callers: Rc<dyn Callers>,
     ended: tokio::sync::watch::Sender<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(CONVERSATIONS));
+    let room = Rc::new(Room::default());
     let mut told = ended.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -91,16 +91,20 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-                    warn!("too many conversations at once; one was closed");
+                let Ok(peer) = Peer::of(&stream) else {
+                    continue; // it is gone already
+                };
+                let who = Who::of(peer.uid, node.borrow().scope_of(peer.pid));
+                let Some(place) = Room::enter(&room, who) else {
+                    debug!(?who, "too many conversations at once; one was closed");
                     continue;
                 };
                 let (node, callers, ended) = (Rc::clone(&node), Rc::clone(&callers), ended.clone());
                 spawn_local(async move {
-                    if let Err(error) = converse(stream, node, callers, ended).await {
+                    if let Err(error) = converse(stream, peer, node, callers, ended).await {
                         debug!(%error, "a conversation ended early");
                     }
-                    drop(permit);
+                    drop(place);
                 });
             }
             Err(error) => {
@@ -113,11 +117,11 @@ pub async fn serve(
 
 async fn converse(
     mut stream: UnixStream,
+    peer: Peer,
     node: Shared,
     callers: Rc<dyn Callers>,
     ended: tokio::sync::watch::Sender<bool>,
 ) -> Result<(), frame::FrameError> {
-    let peer = Peer::of(&stream)?;
     let received = tokio::time::timeout(PATIENCE, peer::receive(&mut stream)).await;
     let (request, descriptor): (Request, _) =
         received.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

@@ -45,7 +45,7 @@ pub fn explain(record: &Record, desired: &Desired) -> Explanation {
                 desired,
             )
         }
-        Event::NameRefused { scope, name } => refused_name(&scope.agent, name),
+        Event::NameRefused { scope, name } => refused_name(&scope.agent, name, desired),
         Event::RequestRefused {
             scope,
             process,
@@ -212,14 +212,16 @@ fn listed(agent: &ObjectKey, process: &Process, desired: &Desired) -> Option<Sha
     Some(selector.sha256)
 }
 
-fn refused_name(agent: &ObjectKey, name: &str) -> Told {
+fn refused_name(agent: &ObjectKey, name: &str, desired: &Desired) -> Told {
     let plain = name.trim_end_matches('.');
     let host: Result<Host, _> = plain.parse();
     Told {
         summary: format!(
             "The name {plain} does not exist for the agent {agent}: no grant of it names that host."
         ),
-        facts: Vec::new(),
+        facts: host
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |host| grants_for(agent, host, 443, desired)),
         remedy: grant_remedy(agent),
         yaml: host
             .map(|host| grant_yaml(agent, &host, 443))

@@ -3,6 +3,7 @@
 
 mod lives;
 mod manifests;
+mod ownership;
 mod policy;
 
 use std::{io::Write as _, path::PathBuf, rc::Rc, time::Duration};
@@ -84,7 +85,7 @@ async fn serve(
     let socket = place.control_socket();
     let node = Node::new(place, kernel.maps, recorder, Box::new(Rc::clone(&policy)))?;
     let node = Rc::new(std::cell::RefCell::new(node));
-    let mut manifests = Manifests::new(paths);
+    let mut manifests = Manifests::new(paths, policy.writers());
     start(&node, &mut manifests, kernel.adopted)?;
     let mut looks = events::Looks::default();
     events::adopt(&node, &mut looks);
@@ -95,6 +96,7 @@ async fn serve(
     say_ready();
     tokio::select! {
         () = keep_up(&node, manifests) => {}
+        () = heal(&node) => {}
         () = keep_time(&node) => {}
         () = shutdown.signalled() => info!("told to end; the kernel enforces on"),
         _ = told.wait_for(|ended| *ended) => {}
@@ -167,6 +169,19 @@ async fn keep_up(node: &Shared, mut manifests: Manifests) {
                 }
                 Err(problems) => node.problems = problems,
             },
+        }
+    }
+}
+
+/// Looks for executions that the kernel could not tell, and for the images they left unknown.
+async fn heal(node: &Shared) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = events::Looks::default();
+    loop {
+        tick.tick().await;
+        if node.borrow_mut().on_losses(Moment::now()) {
+            events::adopt(node, &mut looks);
         }
     }
 }

@@ -85,6 +85,8 @@ pub struct Node {
     slots: Slots,
     flows: Flows,
     refusals: Refusals,
+    /// Executions, and events in all, that the kernel could not tell.
+    lost: (u64, u64),
 }
 
 impl Node {
@@ -119,6 +121,7 @@ impl Node {
             draining: false,
             flows: Flows::default(),
             refusals: Refusals::default(),
+            lost: (0, 0),
         };
         node.adopt_scopes()?;
         Ok(node)
@@ -172,6 +175,10 @@ impl Node {
         } else {
             destroy(&flow);
         }
+        if is_held {
+            // The image may have been settled between the connect and this.
+            self.release_held(flow.exec_id);
+        }
     }
 
     /// The scope a process is in, by what the kernel remembers of it.
@@ -187,6 +194,30 @@ impl Node {
             BTreeMap::new()
         });
         counters.into_iter().collect()
+    }
+
+    /// Records what the kernel could not tell since the last call. True if executions were among it: then
+    /// there may be images that nothing is known of.
+    pub fn on_losses(&mut self, now: Moment) -> bool {
+        let counters = self.counters();
+        let of = |name: &str| {
+            counters
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map_or(0, |(_, count)| *count)
+        };
+        let executions = of("LostExecs");
+        let all = executions + of("LostRefusals") + of("LostFlows");
+        let before = std::mem::replace(&mut self.lost, (executions, all));
+        if all > before.1 {
+            self.record(
+                Event::EventsLost {
+                    count: all - before.1,
+                },
+                now,
+            );
+        }
+        executions > before.0
     }
 
     /// Writes a record of something that has happened; what cannot be written is told in the log.

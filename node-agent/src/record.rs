@@ -5,7 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -107,40 +107,14 @@ impl Recorder {
         self.refusals.iter().find(|record| visible(record))
     }
 
-    /// The record with that id.
-    pub fn find(&self, id: Uuid) -> Result<Option<Record>, RecordError> {
-        let wanted = id.to_string();
-        for line in self.read_lines()? {
-            let line = line.map_err(|source| self.failed("read", source))?;
-            if line.contains(&wanted)
-                && let Ok(record) = serde_json::from_str::<Record>(&line)
-                && record.id == id
-            {
-                return Ok(Some(record));
-            }
-        }
-        Ok(None)
+    /// The file, for [`find`] and [`last`].
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// The last `count` lines, and whatever is written from now on.
-    pub fn follow(
-        &self,
-        count: usize,
-    ) -> Result<(Vec<String>, broadcast::Receiver<Arc<str>>), RecordError> {
-        let following = self.lines.subscribe();
-        let mut last = VecDeque::new();
-        for line in self.read_lines()? {
-            last.push_back(line.map_err(|source| self.failed("read", source))?);
-            if last.len() > count {
-                last.pop_front();
-            }
-        }
-        Ok((last.into(), following))
-    }
-
-    fn read_lines(&self) -> Result<impl Iterator<Item = io::Result<String>>, RecordError> {
-        let file = File::open(&self.path).map_err(|source| self.failed("read", source))?;
-        Ok(BufReader::new(file).lines())
+    /// Every line that is written from now on.
+    pub fn follow(&self) -> broadcast::Receiver<Arc<str>> {
+        self.lines.subscribe()
     }
 
     fn failed(&self, attempt: &'static str, source: io::Error) -> RecordError {
@@ -149,6 +123,48 @@ impl Recorder {
             path: self.path.clone(),
             source,
         }
+    }
+}
+
+/// The record with that id, in the file at `path`. Reads all of it: for a thread of its own.
+pub fn find(path: &Path, id: Uuid) -> Result<Option<Record>, RecordError> {
+    let wanted = id.to_string();
+    for line in read_lines(path)? {
+        let line = line.map_err(|source| failed_to_read(path, source))?;
+        if line.contains(&wanted)
+            && let Ok(record) = serde_json::from_str::<Record>(&line)
+            && record.id == id
+        {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+/// The last `count` lines of the file at `path`. Reads all of it: for a thread of its own.
+pub fn last(path: &Path, count: usize) -> Result<Vec<String>, RecordError> {
+    let mut last = VecDeque::new();
+    for line in read_lines(path)? {
+        last.push_back(line.map_err(|source| failed_to_read(path, source))?);
+        if last.len() > count {
+            last.pop_front();
+        }
+    }
+    Ok(last.into())
+}
+
+fn read_lines(
+    path: &Path,
+) -> Result<impl Iterator<Item = io::Result<String>> + use<>, RecordError> {
+    let file = File::open(path).map_err(|source| failed_to_read(path, source))?;
+    Ok(BufReader::new(file).lines())
+}
+
+fn failed_to_read(path: &Path, source: io::Error) -> RecordError {
+    RecordError::System {
+        attempt: "read",
+        path: path.to_owned(),
+        source,
     }
 }
 
@@ -195,8 +211,8 @@ mod tests {
         let (_folder, mut recorder) = recorder();
         let first = recorder.write(refusal("a", 1), NOW).unwrap();
         recorder.write(refusal("b", 1), NOW).unwrap();
-        assert_eq!(recorder.find(first).unwrap().unwrap().id, first);
-        assert_eq!(recorder.find(Uuid::nil()).unwrap(), None);
+        assert_eq!(find(recorder.path(), first).unwrap().unwrap().id, first);
+        assert_eq!(find(recorder.path(), Uuid::nil()).unwrap(), None);
     }
 
     #[test]
@@ -213,7 +229,8 @@ mod tests {
         let (_folder, mut recorder) = recorder();
         recorder.write(refusal("a", 1), NOW).unwrap();
         recorder.write(refusal("b", 1), NOW).unwrap();
-        let (past, mut coming) = recorder.follow(1).unwrap();
+        let mut coming = recorder.follow();
+        let past = last(recorder.path(), 1).unwrap();
         recorder.write(refusal("c", 1), NOW).unwrap();
         assert!(past.len() == 1 && past[0].contains(r#""name":"b""#));
         assert!(coming.try_recv().unwrap().contains(r#""name":"c""#));

@@ -48,7 +48,7 @@ impl Refusals {
         );
         let told = self.told.get(&same).copied();
         let is_news = told.is_none_or(|told| event.at.saturating_sub(told) >= QUIET);
-        if !is_news || !self.is_within_budget(event) {
+        if !is_news || !self.is_within_budget(event.scope, event.at) {
             return false;
         }
         self.told.insert(same, event.at);
@@ -60,9 +60,10 @@ impl Refusals {
         self.spent.remove(&scope);
     }
 
-    fn is_within_budget(&mut self, event: &RefusalEvent) -> bool {
-        let second = event.at / QUIET;
-        let spent = self.spent.entry(event.scope).or_insert((second, 0));
+    /// Whether one more refusal of a scope is told at that moment of the boot clock; if so, it counts.
+    pub fn is_within_budget(&mut self, scope: u32, at: u64) -> bool {
+        let second = at / QUIET;
+        let spent = self.spent.entry(scope).or_insert((second, 0));
         if spent.0 != second {
             *spent = (second, 0);
         }

@@ -1,11 +1,14 @@
 //! `status`, `explain`, `audit tail` and `revoke`.
 
+use std::io;
+
 use lanyard_access::{compile::Change, object::ObjectKey, reason::GrantReason};
 use lanyard_protocol::{
     control::{
         AgentStatus, Counter, Explain, GrantStatus, ProcessStatus, Revoke, Revoked, ScopeStatus,
         Status, Tail, explain::What, reply,
     },
+    frame::FrameError,
     record::Record,
 };
 use tokio::{net::UnixStream, sync::broadcast::error::RecvError};
@@ -17,7 +20,7 @@ use crate::{
     explain,
     kernel::clock::Moment,
     node::{Node, Shared},
-    user,
+    record, user,
 };
 
 /// The most past lines one caller gets.
@@ -192,7 +195,14 @@ pub(super) async fn explain(
     asked: &Explain,
 ) -> Outcome {
     let caller = caller(node, peer);
-    let explained = explained(&node.borrow(), callers, &caller, asked);
+    let record = match &asked.what {
+        Some(What::Id(id)) => match by_id(node, id).await? {
+            Ok(record) => record,
+            Err(refused) => return Ok(Err(refused)),
+        },
+        Some(What::Last(_)) | None => None,
+    };
+    let explained = explained(&node.borrow(), callers, &caller, asked, record);
     match explained {
         Ok(explanation) => {
             say(stream, reply::Reply::Explanation(explanation)).await?;
@@ -202,27 +212,28 @@ pub(super) async fn explain(
     }
 }
 
+/// The record of that id, read on a thread of its own: the record may be long.
+async fn by_id(node: &Shared, id: &str) -> Result<Result<Option<Record>, Denied>, FrameError> {
+    let Ok(id) = id.parse::<Uuid>() else {
+        let message = format!("`{id}` is not the id of a record");
+        return Ok(Err(denied(message, "`lanyard audit tail` shows ids")));
+    };
+    let path = node.borrow().recorder.path().to_owned();
+    let found = tokio::task::spawn_blocking(move || record::find(&path, id)).await;
+    let found = found.map_err(io::Error::other)?;
+    Ok(found.map_err(|error| denied(error.to_string(), "")))
+}
+
 fn explained(
     node: &Node,
     callers: &dyn Callers,
     caller: &Caller,
     asked: &Explain,
+    by_id: Option<Record>,
 ) -> Result<lanyard_protocol::control::Explanation, Denied> {
     let visible = |record: &Record| may_see_record(callers, caller, node, record);
     let record = match &asked.what {
-        Some(What::Id(id)) => {
-            let id: Uuid = id.parse().map_err(|_| {
-                denied(
-                    format!("`{id}` is not the id of a record"),
-                    "`lanyard audit tail` shows ids",
-                )
-            })?;
-            let found = node
-                .recorder
-                .find(id)
-                .map_err(|error| denied(error.to_string(), ""))?;
-            found.filter(visible)
-        }
+        Some(What::Id(_)) => by_id.filter(visible),
         Some(What::Last(_)) | None => node.recorder.last_refusal(visible).cloned(),
     };
     let record = record.ok_or_else(|| {
@@ -251,11 +262,15 @@ pub(super) async fn tail(
     let count = usize::try_from(asked.past)
         .unwrap_or(MOST_LINES)
         .min(MOST_LINES);
-    let followed = node.borrow().recorder.follow(count);
-    let (past, mut coming) = match followed {
-        Ok(followed) => followed,
+    // What is written while the past is read comes both ways: ids tell it apart.
+    let mut coming = node.borrow().recorder.follow();
+    let path = node.borrow().recorder.path().to_owned();
+    let past = tokio::task::spawn_blocking(move || record::last(&path, count)).await;
+    let past = match past.map_err(io::Error::other)? {
+        Ok(past) => past,
         Err(error) => return Ok(Err(denied(error.to_string(), ""))),
     };
+    let shown_until = past.last().and_then(|line| id_of(line));
     let visible = |line: &str| {
         let record = serde_json::from_str::<Record>(line);
         record.is_ok_and(|record| may_see_record(callers, &caller, &node.borrow(), &record))
@@ -273,7 +288,7 @@ pub(super) async fn tail(
             _ = stream.readable() => return Ok(Ok(())),
         };
         match line {
-            Ok(line) if visible(&line) => {
+            Ok(line) if id_of(&line) > shown_until && visible(&line) => {
                 say(stream, reply::Reply::Record(line.to_string())).await?;
             }
             Ok(_) => {}
@@ -287,6 +302,12 @@ pub(super) async fn tail(
             Err(RecvError::Closed) => return Ok(Ok(())),
         }
     }
+}
+
+fn id_of(line: &str) -> Option<Uuid> {
+    serde_json::from_str::<Record>(line)
+        .ok()
+        .map(|record| record.id)
 }
 
 pub(super) async fn revoke(

@@ -10,7 +10,7 @@ use std::{
 use lanyard_access::object::ObjectKey;
 use lanyard_node_agent_abi::process::ArmedFile;
 use lanyard_protocol::control::{Admitted, Run, Variable, reply};
-use rustix::fs::{major, minor};
+use rustix::fs::{Mode, OFlags, major, minor, open};
 use tokio::net::UnixStream;
 use tracing::warn;
 
@@ -179,10 +179,16 @@ fn file_that_runs(command: &OwnedFd) -> io::Result<ArmedFile> {
 fn interpreter(path: &str) -> io::Result<Option<String>> {
     // BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h
     let mut first = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(256).read_to_end(&mut first)?,
-        Err(error) => return Err(error),
-    };
+    // Never waits for the other end of a pipe, and never makes a terminal its own.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a plain file",
+        ));
+    }
+    file.take(256).read_to_end(&mut first)?;
     let Some(line) = first
         .strip_prefix(b"#!")
         .and_then(|rest| rest.split(|byte| *byte == b'\n').next())
@@ -218,6 +224,17 @@ mod tests {
     #[test]
     fn any_other_file_runs_itself() {
         assert_ne!(armed(b"\x7fELF"), of("/bin/sh"));
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_refused_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RWXU).unwrap();
+        for path in [pipe.as_path(), folder.path(), "/dev/zero".as_ref()] {
+            let shown = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            assert!(file_that_runs(&shown).is_err(), "{}", path.display());
+        }
     }
 
     #[test]

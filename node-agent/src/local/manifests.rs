@@ -1,12 +1,13 @@
 //! Manifests on disk, read again when they change.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
+use super::ownership;
 use lanyard_crds::{
     manifest::{self, Set},
     problem::Problem,
@@ -18,12 +19,18 @@ type Stamp = (u64, u64, u64, i64, i64);
 /// The files and folders that were named at the start.
 pub(super) struct Manifests {
     paths: Vec<PathBuf>,
+    /// Whose files count.
+    writers: BTreeSet<u32>,
     seen: Option<BTreeMap<PathBuf, Stamp>>,
 }
 
 impl Manifests {
-    pub(super) fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths, seen: None }
+    pub(super) fn new(paths: Vec<PathBuf>, writers: BTreeSet<u32>) -> Self {
+        Self {
+            paths,
+            writers,
+            seen: None,
+        }
     }
 
     /// Everything that is written, if it changed since the last call; or every problem, a line each.
@@ -41,8 +48,15 @@ impl Manifests {
         if self.seen.as_ref() == Some(&files) {
             return None;
         }
+        let foreign: Vec<String> = files
+            .keys()
+            .filter_map(|file| ownership::check(file, &self.writers).err())
+            .collect();
         let read = read_all(files.keys());
         self.seen = Some(files);
+        if !foreign.is_empty() {
+            return Some(Err(foreign));
+        }
         Some(read.map_err(|problems| problems.iter().map(ToString::to_string).collect()))
     }
 
@@ -109,10 +123,14 @@ mod tests {
 
     const IDENTITY: &str = "apiVersion: lanyard.dev/v1alpha1\nkind: AgentIdentity\nmetadata: {name: bot}\nspec: {workloadSelector: {processes: [{name: a, executable: {path: /bin/a, sha256: \"00000000000000000000000000000000000000000000000000000000000000aa\"}}]}}\n";
 
+    fn own() -> BTreeSet<u32> {
+        [0, rustix::process::geteuid().as_raw()].into()
+    }
+
     #[test]
     fn a_folder_is_read_when_it_changes_and_only_then() {
         let folder = tempfile::tempdir().unwrap();
-        let mut manifests = Manifests::new(vec![folder.path().to_owned()]);
+        let mut manifests = Manifests::new(vec![folder.path().to_owned()], own());
         assert!(manifests.read().unwrap().is_ok());
         assert!(manifests.read().is_none());
         fs::write(folder.path().join("bot.yaml"), IDENTITY).unwrap();
@@ -127,7 +145,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.yaml"), "kind: Nothing").unwrap();
         fs::write(folder.path().join("b.yaml"), "]").unwrap();
-        let problems = Manifests::new(vec![folder.path().to_owned()])
+        let problems = Manifests::new(vec![folder.path().to_owned()], own())
             .read()
             .unwrap()
             .unwrap_err()
@@ -136,7 +154,7 @@ mod tests {
             problems.contains("a.yaml:") && problems.contains("b.yaml:"),
             "{problems}"
         );
-        let mut missing = Manifests::new(vec![folder.path().join("none.yaml")]);
+        let mut missing = Manifests::new(vec![folder.path().join("none.yaml")], own());
         assert!(missing.read().unwrap().is_err());
         assert!(missing.read().is_none(), "the same problem is told once");
     }

@@ -1,6 +1,7 @@
 //! The policy file of the machine: who may do what, and where its secrets are.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -84,6 +85,15 @@ impl FilePolicy {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             PolicyError::Mistakes(lines.join("\n"))
         })
+    }
+}
+
+impl FilePolicy {
+    /// Whose manifests count: root's and the admins'. An agent runs as other users, and may not write what it
+    /// is granted.
+    pub(super) fn writers(&self) -> BTreeSet<u32> {
+        let admins = self.0.admins.iter().filter_map(|name| user::by_name(name));
+        admins.map(|id| id.uid).chain([0]).collect()
     }
 }
 

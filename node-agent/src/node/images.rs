@@ -136,13 +136,17 @@ impl Node {
             }),
             Some(Err(_)) | None => None,
         };
-        if let Some(event) = event {
+        let scope = image.event.scope;
+        if let Some(event) = event
+            && (!event.is_refusal() || self.refusals.is_within_budget(scope, now.boot))
+        {
             self.record(event, now);
         }
         self.release_held(exec_id);
     }
 
-    fn release_held(&mut self, exec_id: ExecId) {
+    /// Brings connections that were held for an image under their grants, or ends them, if it is settled.
+    pub(super) fn release_held(&mut self, exec_id: ExecId) {
         let Some(image) = self.images.get(exec_id).and_then(KnownImage::to_abi) else {
             return;
         };

@@ -47,17 +47,17 @@ impl Node {
                 crate::scope::cgroup::CgroupError::Gone.into(),
             ));
         };
-        self.maps.arm(pid, file)?;
-        if let Err(error) = scope.cgroup.admit(pid, process) {
-            self.maps.disarm(pid)?;
-            return Err(NodeError::Scope(error.into()));
-        }
         let event = Event::ScopeStarted {
             scope: scope.reference(),
             program,
         };
         // Without a record of its start nothing starts.
         self.recorder.write(event, now)?;
+        self.maps.arm(pid, file)?;
+        if let Err(error) = scope.cgroup.admit(pid, process) {
+            self.maps.disarm(pid)?;
+            return Err(NodeError::Scope(error.into()));
+        }
         Ok(())
     }
 
@@ -114,7 +114,27 @@ impl Node {
             info!(scope = name, "a scope was taken up");
             self.scopes.insert(id, scope);
         }
+        self.remove_stale_folders();
         Ok(())
+    }
+
+    /// Removes what scopes of an earlier boot, or of a start that was cut short, have left: their roots are
+    /// of no use any more, and nobody should find them.
+    fn remove_stale_folders(&self) {
+        for folder in [
+            self.place.state.join("scopes"),
+            self.place.run.join("scopes"),
+        ] {
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            for entry in entries {
+                let name = entry.file_name();
+                if self.scopes.values().all(|scope| *name != *scope.name)
+                    && let Err(error) = std::fs::remove_dir_all(entry.path())
+                {
+                    warn!(%error, "the folder of a scope that is gone could not be removed");
+                }
+            }
+        }
     }
 
     /// Sends its scope's state to a broker, if one runs.

@@ -24,9 +24,15 @@ pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let question = "import os, sys; print(os.path.realpath(sys.executable))";
-        let output = Command::new("python3").args(["-I", "-S", "-c", question]).output();
+        let output = Command::new("python3")
+            .args(["-I", "-S", "-c", question])
+            .output();
         let output = output.expect("run python3");
-        PathBuf::from(String::from_utf8(output.stdout).expect("a path in UTF-8").trim_end())
+        PathBuf::from(
+            String::from_utf8(output.stdout)
+                .expect("a path in UTF-8")
+                .trim_end(),
+        )
     })
 }
 
@@ -52,7 +58,11 @@ impl Gate {
         // A process exists before its execution is over: put into a scope in between, it would have executed
         // the shell there.
         stdout.read_exact(&mut [0]).expect("a sign of life");
-        Self { child, stdin, stdout }
+        Self {
+            child,
+            stdin,
+            stdout,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -107,18 +117,24 @@ impl Actor {
 
     /// Runs code that must succeed.
     pub(crate) fn run(&mut self, code: &str) -> Value {
-        self.attempt(code).unwrap_or_else(|error| panic!("{error} from: {code}"))
+        self.attempt(code)
+            .unwrap_or_else(|error| panic!("{error} from: {code}"))
     }
 
     /// Runs code, and lets the test go on.
     pub(crate) fn begin(&mut self, code: &str) {
         let line = format!("{}\n", json!(code));
-        self.commands.write_all(line.as_bytes()).expect("write to an actor");
+        self.commands
+            .write_all(line.as_bytes())
+            .expect("write to an actor");
     }
 
     /// What the code came to.
     pub(crate) fn finish(&mut self) -> Result<Value, String> {
-        let line = self.answers.recv_timeout(LIMIT).expect("an answer of an actor");
+        let line = self
+            .answers
+            .recv_timeout(LIMIT)
+            .expect("an answer of an actor");
         let answer: Value = serde_json::from_str(&line).expect("an answer in JSON");
         match (answer.get("value"), answer.get("error")) {
             (Some(value), _) => Ok(value.clone()),
@@ -141,14 +157,18 @@ impl Actor {
     /// Receives so many bytes from the socket `s`.
     pub(crate) fn receive(&mut self, length: usize) -> Result<String, String> {
         let code = format!("s.recv({length}, socket.MSG_WAITALL).decode()");
-        self.attempt(&code).map(|text| text.as_str().unwrap_or_default().to_owned())
+        self.attempt(&code)
+            .map(|text| text.as_str().unwrap_or_default().to_owned())
     }
 
     /// The address and the port that the socket `s` says it is connected to.
     pub(crate) fn peer(&mut self) -> (String, u16) {
         let answer = self.run("s.getpeername()[:2]");
         let port = answer[1].as_u64().and_then(|port| u16::try_from(port).ok());
-        (answer[0].as_str().unwrap_or_default().to_owned(), port.unwrap_or(0))
+        (
+            answer[0].as_str().unwrap_or_default().to_owned(),
+            port.unwrap_or(0),
+        )
     }
 
     /// Executes its own program again.

@@ -11,7 +11,10 @@ use super::{
 
 /// What is known of a process.
 fn flags_of(node: &mut Node, actor: &Actor) -> u32 {
-    node.maps().process(actor.pid).expect("a known process").flags
+    node.maps()
+        .process(actor.pid)
+        .expect("a known process")
+        .flags
 }
 
 /// A child of the actor that executes a program, and what it was told of with.
@@ -87,7 +90,11 @@ fn a_process_put_into_the_cgroup_without_a_file_is_of_no_lineage() {
     moved.execute_again();
     let event = node.executed(moved.pid);
     assert_eq!((event.flags, event.parent), (0, 0));
-    assert_eq!(child_flags(&mut node, &mut root), flags::ROOTED, "beside them");
+    assert_eq!(
+        child_flags(&mut node, &mut root),
+        flags::ROOTED,
+        "beside them"
+    );
 }
 
 #[test]
@@ -104,7 +111,9 @@ fn a_child_is_not_armed_with_its_parents_file() {
 fn what_was_disarmed_is_not_compared() {
     let mut node = Node::start();
     let gate = node.gate();
-    node.maps().arm(gate.pid(), armed(Path::new("/bin/true"))).unwrap();
+    node.maps()
+        .arm(gate.pid(), armed(Path::new("/bin/true")))
+        .unwrap();
     node.maps().disarm(gate.pid()).unwrap();
     node.maps().disarm(gate.pid()).unwrap();
     let actor = node.pass(gate);

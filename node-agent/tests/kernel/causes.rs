@@ -8,16 +8,14 @@ use lanyard_node_agent_abi::{
     process::{ScopePorts, level},
 };
 
-use super::{
-    destination::Family,
-    node::Node,
-    peer::Peer,
-};
+use super::{destination::Family, node::Node, peer::Peer};
 
 /// The counters that rose since `before`, and by how much.
 fn risen(node: &mut Node, before: &BTreeMap<&'static str, u64>) -> Vec<(&'static str, u64)> {
     let now = node.maps().counters().unwrap();
-    let rise = now.into_iter().map(|(name, count)| (name, count - before[name]));
+    let rise = now
+        .into_iter()
+        .map(|(name, count)| (name, count - before[name]));
     rise.filter(|(_, count)| *count > 0).collect()
 }
 
@@ -36,7 +34,12 @@ s.send(b'x')";
     let slot = node.grant(level::IMAGE, &ended, carrier::DIRECT);
     node.end_at(slot, 0);
     let too_late = format!("connect({:?}, 443)", ended.host());
-    let mut actors = [node.attested(level::IMAGE), node.refused(), node.moved_in(), node.enter()];
+    let mut actors = [
+        node.attested(level::IMAGE),
+        node.refused(),
+        node.moved_in(),
+        node.enter(),
+    ];
     let (attested, refused, moved, held) = (0, 1, 2, 3);
     let attempts = [
         (Cause::NoProcess, moved, connect.as_str()),
@@ -94,7 +97,10 @@ fn a_flood_of_refusals_is_counted_where_it_is_not_told_of() {
     let told = u64::try_from(node.other_refusals().len()).unwrap();
     let lost = node.maps().counters().unwrap()["LostRefusals"];
     assert_eq!(told + lost, 20_000);
-    assert!(lost > 0, "the ring has room for everything: nothing was tried");
+    assert!(
+        lost > 0,
+        "the ring has room for everything: nothing was tried"
+    );
     // What is told of executions has a ring of its own.
     let new = node.enter();
     assert_ne!(new.exec_id, actor.exec_id);
@@ -113,5 +119,11 @@ fn what_is_allowed_raises_no_counter() {
     assert_eq!(accepted.receive(5), "hello");
     actor.run("s.close()");
     assert_eq!(accepted.end(), None);
-    assert!(node.maps().counters().unwrap().values().all(|count| *count == 0));
+    assert!(
+        node.maps()
+            .counters()
+            .unwrap()
+            .values()
+            .all(|count| *count == 0)
+    );
 }

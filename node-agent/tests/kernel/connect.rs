@@ -1,11 +1,6 @@
 //! `connect(2)`: one verdict for each of the three ways to name a destination.
 
-use lanyard_node_agent_abi::{
-    cause::Cause,
-    event::RefusalEvent,
-    grant::carrier,
-    process::level,
-};
+use lanyard_node_agent_abi::{cause::Cause, event::RefusalEvent, grant::carrier, process::level};
 
 use super::{
     destination::{Destination, Family},
@@ -36,8 +31,16 @@ fn a_process_that_nobody_attested_is_held_at_the_broker() {
         actor.connect(&to).unwrap();
         let broker = node.broker.tcp(family);
         let tag = broker.accept().tag().expect("a tag");
-        assert_eq!((tag.carrier, tag.principal, tag.slot), (carrier::HOLD, 0, 0), "{family:?}");
-        assert_eq!((tag.address, tag.port), (to.bytes(), to.port().to_be()), "{family:?}");
+        assert_eq!(
+            (tag.carrier, tag.principal, tag.slot),
+            (carrier::HOLD, 0, 0),
+            "{family:?}"
+        );
+        assert_eq!(
+            (tag.address, tag.port),
+            (to.bytes(), to.port().to_be()),
+            "{family:?}"
+        );
         assert_eq!(tag.exec_id, actor.exec_id);
         assert!(peer.has_nobody(), "{family:?}: it reached the host itself");
     }
@@ -70,15 +73,27 @@ fn an_attested_image_may_connect_where_it_has_a_grant_and_nowhere_else() {
         let (other, elsewhere) = host(family);
         node.grant(level::IMAGE, &to, carrier::DIRECT);
         actor.connect(&to).unwrap();
-        assert_eq!(peer.accept().tag(), None, "{family:?}: a host is told nothing");
+        assert_eq!(
+            peer.accept().tag(),
+            None,
+            "{family:?}: a host is told nothing"
+        );
         assert_eq!(actor.peer(), (to.host(), to.port()), "{family:?}");
         actor.send("hello");
 
-        assert_eq!(actor.connect(&elsewhere), Err("EPERM".into()), "{family:?}: another port");
+        assert_eq!(
+            actor.connect(&elsewhere),
+            Err("EPERM".into()),
+            "{family:?}: another port"
+        );
         let event = node.refusal(Cause::NoGrant);
         assert!(is_about(&event, &node, &elsewhere), "{family:?}: {event:?}");
         let same_port = family.to(family.imaginary(), to.port());
-        assert_eq!(actor.connect(&same_port), Err("EPERM".into()), "{family:?}: another host");
+        assert_eq!(
+            actor.connect(&same_port),
+            Err("EPERM".into()),
+            "{family:?}: another host"
+        );
         let event = node.refusal(Cause::NoGrant);
         assert!(is_about(&event, &node, &same_port), "{family:?}: {event:?}");
         assert!(other.has_nobody());
@@ -92,7 +107,10 @@ fn a_grant_of_an_ipv4_address_counts_however_it_is_named() {
     let mut actor = node.attested(level::IMAGE);
     let (_peer, to) = host(Family::V4);
     node.grant(level::IMAGE, &to, carrier::DIRECT);
-    let mapped = Destination { family: Family::Mapped, ..to };
+    let mapped = Destination {
+        family: Family::Mapped,
+        ..to
+    };
     actor.connect(&mapped).unwrap();
     let key = node.key(level::IMAGE, &to);
     node.maps().remove_grant(key).unwrap();
@@ -126,7 +144,11 @@ fn an_identity_ends_with_the_image_it_was_attested_for() {
     actor.execute_again();
     actor.connect(&to).unwrap();
     let tag = node.broker.tcp4.accept().tag().expect("a tag");
-    assert_eq!(tag.carrier, carrier::HOLD, "the new image was attested by nobody");
+    assert_eq!(
+        tag.carrier,
+        carrier::HOLD,
+        "the new image was attested by nobody"
+    );
     assert_ne!(tag.exec_id, actor.exec_id);
     assert!(peer.has_nobody());
 }

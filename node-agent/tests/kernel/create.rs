@@ -41,23 +41,38 @@ fn sockets_that_could_slip_through_are_not_made_in_a_scope() {
         }
         tried += 1;
         for actor in &mut inside {
-            assert_eq!(actor.attempt(&code), Err("EPROTONOSUPPORT".into()), "{code}");
+            assert_eq!(
+                actor.attempt(&code),
+                Err("EPROTONOSUPPORT".into()),
+                "{code}"
+            );
             let event = node.refusal(Cause::SocketKind);
             assert_eq!((event.tgid, event.scope), (actor.pid, node.scope), "{code}");
         }
     }
-    assert!(tried >= 8, "raw and ping sockets are in every kernel, and MPTCP in those we know");
+    assert!(
+        tried >= 8,
+        "raw and ping sockets are in every kernel, and MPTCP in those we know"
+    );
 }
 
 #[test]
 fn ordinary_sockets_are_made_in_a_scope() {
     let mut node = Node::start();
-    let mut inside = [node.attested(level::IMAGE), node.enter(), node.refused(), node.moved_in()];
+    let mut inside = [
+        node.attested(level::IMAGE),
+        node.enter(),
+        node.refused(),
+        node.moved_in(),
+    ];
     for actor in &mut inside {
         for family in ["AF_INET", "AF_INET6"] {
-            for (kind, protocol) in
-                [("SOCK_STREAM", 0), ("SOCK_STREAM", 6), ("SOCK_DGRAM", 0), ("SOCK_DGRAM", 17)]
-            {
+            for (kind, protocol) in [
+                ("SOCK_STREAM", 0),
+                ("SOCK_STREAM", 6),
+                ("SOCK_DGRAM", 0),
+                ("SOCK_DGRAM", 17),
+            ] {
                 actor.run(&make(family, kind, protocol));
             }
         }

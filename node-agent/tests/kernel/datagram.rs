@@ -10,7 +10,11 @@ use super::{
 };
 
 fn connect_datagrams(actor: &mut Actor, to: &Destination) -> Result<(), String> {
-    let code = format!("s = connect({:?}, {}, socket.SOCK_DGRAM)", to.host(), to.port());
+    let code = format!(
+        "s = connect({:?}, {}, socket.SOCK_DGRAM)",
+        to.host(),
+        to.port()
+    );
     actor.attempt(&code).map(drop)
 }
 
@@ -47,7 +51,11 @@ fn a_connect_to_a_virtual_address_is_silent_and_carries_nothing() {
         let sent = actor.attempt("s.send(b'hello')");
         assert_eq!(sent, Err("EPERM".into()), "{family:?}");
         let event = node.refusal(of_packet(family, Cause::Untagged));
-        assert_eq!((event.address, event.protocol), (to.bytes(), 17), "{family:?}");
+        assert_eq!(
+            (event.address, event.protocol),
+            (to.bytes(), 17),
+            "{family:?}"
+        );
         assert!(host.has_nothing(), "{family:?}");
 
         connect_datagrams(&mut outside, &to).unwrap();
@@ -65,10 +73,22 @@ fn a_connect_to_any_other_address_is_refused() {
         let to = family.to(family.real(), host.address().port());
         // A grant is for TCP.
         node.grant(level::IMAGE, &to, carrier::DIRECT);
-        assert_eq!(connect_datagrams(&mut actor, &to), Err("EPERM".into()), "{family:?}");
+        assert_eq!(
+            connect_datagrams(&mut actor, &to),
+            Err("EPERM".into()),
+            "{family:?}"
+        );
         let event = node.refusal(Cause::NoGrant);
-        assert_eq!((event.address, event.protocol), (to.bytes(), 17), "{family:?}");
-        assert_eq!((event.port, event.tgid), (to.port().to_be(), actor.pid), "{family:?}");
+        assert_eq!(
+            (event.address, event.protocol),
+            (to.bytes(), 17),
+            "{family:?}"
+        );
+        assert_eq!(
+            (event.port, event.tgid),
+            (to.port().to_be(), actor.pid),
+            "{family:?}"
+        );
         connect_datagrams(&mut outside, &to).unwrap();
     }
 }
@@ -77,7 +97,12 @@ fn a_connect_to_any_other_address_is_refused() {
 fn a_datagram_to_anything_but_a_resolver_is_refused() {
     let mut node = Node::start();
     let mut outside = node.outside();
-    let mut inside = [node.attested(level::IMAGE), node.enter(), node.refused(), node.moved_in()];
+    let mut inside = [
+        node.attested(level::IMAGE),
+        node.enter(),
+        node.refused(),
+        node.moved_in(),
+    ];
     for family in Family::ALL {
         for address in [family.real(), family.imaginary()] {
             let host = Datagrams::at(address, 0);
@@ -86,7 +111,11 @@ fn a_datagram_to_anything_but_a_resolver_is_refused() {
                 assert_eq!(send_to(actor, &to), Err("EPERM".into()), "{to:?}");
                 let event = node.refusal(Cause::NoGrant);
                 assert_eq!((event.address, event.protocol), (to.bytes(), 17), "{to:?}");
-                assert_eq!((event.port, event.tgid), (to.port().to_be(), actor.pid), "{to:?}");
+                assert_eq!(
+                    (event.port, event.tgid),
+                    (to.port().to_be(), actor.pid),
+                    "{to:?}"
+                );
             }
             assert!(host.has_nothing(), "{to:?}");
             send_to(&mut outside, &to).unwrap();

@@ -58,7 +58,9 @@ fn number(actor: &mut Actor, name: &str) -> u64 {
 fn flood(node: &mut Node, family: Family) {
     let mut peer = node.outside();
     let host = family.real().to_string();
-    peer.run(&format!("listener = socket.create_server(({host:?}, 0), family=family({host:?}))"));
+    peer.run(&format!(
+        "listener = socket.create_server(({host:?}, 0), family=family({host:?}))"
+    ));
     let port = u16::try_from(number(&mut peer, "listener.getsockname()[1]")).unwrap();
     let to = family.to(family.real(), port);
     let slot = node.grant(level::IMAGE, &to, carrier::DIRECT);
@@ -82,9 +84,15 @@ fn flood(node: &mut Node, family: Family) {
     let late = last.cast_signed() - deadline.cast_signed();
     println!("{family:?}: {received} bytes, the last {late} ns after the deadline");
     assert!(received > 0, "{family:?}: the grant was worth something");
-    assert!(received < sent, "{family:?}: what was sent later did not arrive");
+    assert!(
+        received < sent,
+        "{family:?}: what was sent later did not arrive"
+    );
     assert!(late <= BETWEEN, "{family:?}: {late} ns after the deadline");
-    assert!(late > -100_000_000, "{family:?}: it ended {late} ns from the deadline");
+    assert!(
+        late > -100_000_000,
+        "{family:?}: it ended {late} ns from the deadline"
+    );
     let event = node.refusal(Cause::GrantEnded);
     assert!(event.at >= deadline && event.slot == slot);
 }

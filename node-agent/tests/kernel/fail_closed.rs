@@ -47,13 +47,23 @@ fn without_a_broker_nothing_is_carried() {
         for actor in &mut inside {
             assert_eq!(actor.connect(&to), Err("EPERM".into()), "{family:?}");
             let event = node.refusal(Cause::NoBroker);
-            assert_eq!((event.tgid, event.address), (actor.pid, to.bytes()), "{family:?}");
+            assert_eq!(
+                (event.tgid, event.address),
+                (actor.pid, to.bytes()),
+                "{family:?}"
+            );
             let host = to.host();
             for ask in [
-                format!("socket.socket(family({host:?}), socket.SOCK_DGRAM).sendto(b'?', ({host:?}, 53))"),
+                format!(
+                    "socket.socket(family({host:?}), socket.SOCK_DGRAM).sendto(b'?', ({host:?}, 53))"
+                ),
                 format!("connect({host:?}, 53, socket.SOCK_DGRAM)"),
             ] {
-                assert_eq!(actor.attempt(&ask), Err("EPERM".into()), "{family:?}: {ask}");
+                assert_eq!(
+                    actor.attempt(&ask),
+                    Err("EPERM".into()),
+                    "{family:?}: {ask}"
+                );
                 node.refusal(Cause::NoBroker);
             }
         }
@@ -64,7 +74,11 @@ fn without_a_broker_nothing_is_carried() {
 fn without_a_broker_for_ipv6_only_ipv6_is_refused() {
     let mut node = Node::start();
     let mut actor = node.enter();
-    let ports = ScopePorts { tcp6: 0, dns6: 0, ..node.broker.ports() };
+    let ports = ScopePorts {
+        tcp6: 0,
+        dns6: 0,
+        ..node.broker.ports()
+    };
     let scope = node.scope;
     node.maps().set_ports(scope, ports).unwrap();
     for family in Family::ALL {
@@ -107,7 +121,10 @@ fn a_process_that_found_no_room_is_refused() {
     before.connect(&to).unwrap();
     peer.accept();
     let code = format!("connect({:?}, {}) and None", to.host(), to.port());
-    assert_eq!(before.attempt(&format!("child({code:?})")), Err("EPERM".into()));
+    assert_eq!(
+        before.attempt(&format!("child({code:?})")),
+        Err("EPERM".into())
+    );
 }
 
 #[test]
@@ -131,7 +148,10 @@ fn an_image_that_has_ended_is_not_attested() {
     let exec_id = actor.exec_id;
     actor.end();
     node.ended(exec_id);
-    let image = Image { principal: 1, level: u32::from(level::IMAGE) };
+    let image = Image {
+        principal: 1,
+        level: u32::from(level::IMAGE),
+    };
     node.maps().attest(exec_id, image).unwrap();
     assert!(node.maps().images().is_empty());
 }

@@ -82,12 +82,27 @@ fn a_connection_is_told_of_with_both_its_ends() {
         let broker = node.broker.tcp(family);
         let tag = broker.accept().tag().expect("a tag");
         let flow = node.flow(&to);
-        assert_eq!((flow.exec_id, flow.tgid), (actor.exec_id, actor.pid), "{family:?}");
-        assert_eq!((flow.scope, flow.slot, flow.cookie), (node.scope, slot, tag.cookie));
+        assert_eq!(
+            (flow.exec_id, flow.tgid),
+            (actor.exec_id, actor.pid),
+            "{family:?}"
+        );
+        assert_eq!(
+            (flow.scope, flow.slot, flow.cookie),
+            (node.scope, slot, tag.cookie)
+        );
         assert_eq!(flow.carrier, u32::from(carrier::BROKER));
-        assert_eq!(flow.remote_port, node.broker.tcp(family).port().to_be(), "{family:?}");
+        assert_eq!(
+            flow.remote_port,
+            node.broker.tcp(family).port().to_be(),
+            "{family:?}"
+        );
         let own_port = actor.run("s.getsockname()[1]").as_u64().unwrap();
-        assert_eq!(u64::from(u16::from_be(flow.local_port)), own_port, "{family:?}");
+        assert_eq!(
+            u64::from(u16::from_be(flow.local_port)),
+            own_port,
+            "{family:?}"
+        );
     }
 }
 
@@ -95,14 +110,26 @@ fn a_connection_is_told_of_with_both_its_ends() {
 fn a_socket_accepted_from_outside_any_scope_has_no_tag() {
     let node = Node::start();
     for broker in [&node.broker.tcp4, &node.broker.tcp6] {
-        let ip = if broker.port() == node.broker.tcp4.port() { "127.0.0.1" } else { "::1" };
-        let _client = reach(format!("{}:{}", bracketed(ip), broker.port()).parse().unwrap());
+        let ip = if broker.port() == node.broker.tcp4.port() {
+            "127.0.0.1"
+        } else {
+            "::1"
+        };
+        let _client = reach(
+            format!("{}:{}", bracketed(ip), broker.port())
+                .parse()
+                .unwrap(),
+        );
         assert_eq!(broker.accept().tag(), None);
     }
 }
 
 fn bracketed(ip: &str) -> String {
-    if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
+    if ip.contains(':') {
+        format!("[{ip}]")
+    } else {
+        ip.to_owned()
+    }
 }
 
 #[test]
@@ -142,9 +169,18 @@ fn a_broker_without_any_privilege_reads_tags() {
         json!(actor.exec_id)
     );
     // Too little room is no half a tag, and another option is none at all.
-    assert_eq!(broker.attempt("s.getsockopt(0xA7, 1, 71)"), Err(UNKNOWN.into()));
-    assert_eq!(broker.attempt("s.getsockopt(0xA7, 2, 72)"), Err(UNKNOWN.into()));
-    assert_eq!(broker.attempt("s.getsockopt(0xA8, 1, 72)"), Err(UNKNOWN.into()));
+    assert_eq!(
+        broker.attempt("s.getsockopt(0xA7, 1, 71)"),
+        Err(UNKNOWN.into())
+    );
+    assert_eq!(
+        broker.attempt("s.getsockopt(0xA7, 2, 72)"),
+        Err(UNKNOWN.into())
+    );
+    assert_eq!(
+        broker.attempt("s.getsockopt(0xA8, 1, 72)"),
+        Err(UNKNOWN.into())
+    );
 }
 
 #[test]

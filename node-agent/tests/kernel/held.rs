@@ -32,14 +32,21 @@ fn the_first_packet_after_attestation_ties_it_to_its_grant() {
         let slot = node.grant(level::IMAGE, &to, carrier::DIRECT);
         let (mut actor, mut accepted) = hold(&mut node, &to);
         actor.send("early");
-        assert_eq!(accepted.receive(5), "early", "{family:?}: a hold is no loss");
+        assert_eq!(
+            accepted.receive(5),
+            "early",
+            "{family:?}: a hold is no loss"
+        );
         let principal = node.principal;
         node.attest(&actor, principal, level::IMAGE);
         actor.send("after");
         assert_eq!(accepted.receive(5), "after", "{family:?}");
         let tag = accepted.tag().expect("a tag");
         assert_eq!(tag.carrier, carrier::BROKER, "{family:?}");
-        assert_eq!((tag.principal, tag.level, tag.slot), (principal, level::IMAGE, slot));
+        assert_eq!(
+            (tag.principal, tag.level, tag.slot),
+            (principal, level::IMAGE, slot)
+        );
         assert_eq!((tag.address, tag.port), (to.bytes(), to.port().to_be()));
         accepted.send("answer");
         assert_eq!(actor.receive(6).unwrap(), "answer", "{family:?}");
@@ -47,7 +54,10 @@ fn the_first_packet_after_attestation_ties_it_to_its_grant() {
         node.end_at(slot, 0);
         actor.send("too late");
         node.refusal_of(Cause::GrantEnded, |event| event.slot == slot);
-        assert!(accepted.has_nothing(), "{family:?}: a tie ends with its grant");
+        assert!(
+            accepted.has_nothing(),
+            "{family:?}: a tie ends with its grant"
+        );
     }
 }
 

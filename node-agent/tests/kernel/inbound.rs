@@ -40,7 +40,9 @@ fn a_listener_in_a_scope_is_reached_by_nobody() {
 fn a_datagram_to_a_scope_arrives_at_nobody() {
     let mut node = Node::start();
     let (mut inside, mut outside) = (node.attested(level::IMAGE), node.outside());
-    inside.run("s = socket.socket(type=socket.SOCK_DGRAM)\ns.bind(('10.99.0.1', 0))\ns.settimeout(0)");
+    inside.run(
+        "s = socket.socket(type=socket.SOCK_DGRAM)\ns.bind(('10.99.0.1', 0))\ns.settimeout(0)",
+    );
     let to = port(&mut inside, "s");
     outside.run(&format!(
         "socket.socket(type=socket.SOCK_DGRAM).sendto(b'hello', ('10.99.0.1', {to}))"
@@ -58,7 +60,9 @@ fn a_port_that_a_scope_took_first_does_not_lead_it_to_a_host() {
     );
     let taken = port(&mut actor, "s");
     let mut daemon = node.outside();
-    daemon.run(&format!("listener = socket.create_server(('127.0.0.1', {taken}))\nlistener.settimeout(0)"));
+    daemon.run(&format!(
+        "listener = socket.create_server(('127.0.0.1', {taken}))\nlistener.settimeout(0)"
+    ));
     let to = Family::V4.to("127.0.0.1".parse().unwrap(), taken);
     assert_eq!(actor.connect(&to), Err("EPERM".into()));
     node.refusal(Cause::NoGrant);
@@ -79,7 +83,10 @@ fn the_brokers_own_port_is_no_way_around_a_verdict() {
     held.connect(&at_broker).unwrap();
     // It comes as what it is: a wish to reach that port, by an image that nobody attested.
     let tag = node.broker.tcp4.accept().tag().expect("a tag");
-    assert_eq!((tag.carrier, tag.address), (carrier::HOLD, at_broker.bytes()));
+    assert_eq!(
+        (tag.carrier, tag.address),
+        (carrier::HOLD, at_broker.bytes())
+    );
     assert!(node.broker.tcp4.has_nobody());
 }
 
@@ -90,7 +97,11 @@ fn two_processes_of_a_scope_do_not_meet_on_loopback_without_a_grant() {
     one.run("listener = socket.create_server(('127.0.0.1', 0))");
     let to = Family::V4.to("127.0.0.1".parse().unwrap(), port(&mut one, "listener"));
     assert_eq!(other.connect(&to), Err("EPERM".into()));
-    assert_eq!(one.connect(&to), Err("EPERM".into()), "not even with itself");
+    assert_eq!(
+        one.connect(&to),
+        Err("EPERM".into()),
+        "not even with itself"
+    );
     let host = Peer::at("127.0.0.1".parse().unwrap());
     let granted = Family::V4.to("127.0.0.1".parse().unwrap(), host.port());
     node.grant(level::IMAGE, &granted, carrier::DIRECT);

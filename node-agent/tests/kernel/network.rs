@@ -8,9 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rustix::thread::{
-    LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe,
-};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 /// The address of a real host.
 pub(crate) const REAL4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
@@ -68,5 +66,8 @@ fn ip(batch: &str) {
     let mut stdin = ip.stdin.take().expect("its standard input");
     stdin.write_all(batch.as_bytes()).expect("write to ip");
     drop(stdin);
-    assert!(ip.wait().expect("wait for ip").success(), "set up a network");
+    assert!(
+        ip.wait().expect("wait for ip").success(),
+        "set up a network"
+    );
 }

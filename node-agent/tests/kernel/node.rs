@@ -65,7 +65,10 @@ impl Node {
         let network = Network::enter();
         let cgroup = Cgroup::make(&attach_root().join(format!("lanyard-{name}")));
         let cgroup = cgroup.expect("make a cgroup");
-        let leftovers = Leftovers { name, cgroup: cgroup.clone() };
+        let leftovers = Leftovers {
+            name,
+            cgroup: cgroup.clone(),
+        };
         let mut node = Self {
             scope,
             principal: scope + 500,
@@ -79,7 +82,9 @@ impl Node {
         };
         assert!(!node.agent_starts(), "nothing of an earlier test is there");
         let (id, ports) = (node.cgroup.id(), node.broker.ports());
-        node.maps().enforce(id, scope, ports).expect("make the cgroup a scope");
+        node.maps()
+            .enforce(id, scope, ports)
+            .expect("make the cgroup a scope");
         node
     }
 
@@ -132,7 +137,9 @@ impl Node {
     /// The same, by a process whose next execution must be `file`.
     pub(crate) fn enter_armed(&mut self, file: &Path) -> Actor {
         let gate = self.gate();
-        self.maps().arm(gate.pid(), armed(file)).expect("arm a process");
+        self.maps()
+            .arm(gate.pid(), armed(file))
+            .expect("arm a process");
         self.pass(gate)
     }
 
@@ -152,8 +159,13 @@ impl Node {
     }
 
     pub(crate) fn attest(&mut self, actor: &Actor, principal: u32, level: u8) {
-        let image = Image { principal, level: u32::from(level) };
-        self.maps().attest(actor.exec_id, image).expect("attest an image");
+        let image = Image {
+            principal,
+            level: u32::from(level),
+        };
+        self.maps()
+            .attest(actor.exec_id, image)
+            .expect("attest an image");
     }
 
     /// Grants a destination to the agent at one level, without an end, in a slot of its own.
@@ -162,7 +174,10 @@ impl Node {
         let slot = self.slots;
         self.end_at(slot, NEVER);
         let key = self.key(level, to);
-        let grant = Grant { slot, carrier: u32::from(carrier) };
+        let grant = Grant {
+            slot,
+            carrier: u32::from(carrier),
+        };
         self.maps().set_grant(key, grant).expect("write a grant");
         slot
     }
@@ -180,14 +195,20 @@ impl Node {
     /// Says when a slot ends, in nanoseconds of the boot clock.
     pub(crate) fn end_at(&mut self, slot: u32, deadline: u64) {
         let generation = self.maps().slot(slot).expect("read a slot").generation;
-        let slot_now = Slot { deadline, generation };
+        let slot_now = Slot {
+            deadline,
+            generation,
+        };
         self.maps().set_slot(slot, slot_now).expect("write a slot");
     }
 
     /// Gives a slot to another grant.
     pub(crate) fn reuse(&mut self, slot: u32) {
         let generation = self.maps().slot(slot).expect("read a slot").generation + 1;
-        let slot_now = Slot { deadline: NEVER, generation };
+        let slot_now = Slot {
+            deadline: NEVER,
+            generation,
+        };
         self.maps().set_slot(slot, slot_now).expect("write a slot");
     }
 
@@ -213,7 +234,10 @@ impl Node {
                 event.cause == cause as u32 && is_wanted(event)
             })
         });
-        assert!(self.refusals(cause) > 0, "{cause:?} was told of, and not counted");
+        assert!(
+            self.refusals(cause) > 0,
+            "{cause:?} was told of, and not counted"
+        );
         event
     }
 
@@ -260,11 +284,20 @@ impl Node {
     }
 
     fn listen(&mut self) {
-        let Rings { execs, refusals, flows } =
-            &mut self.kernel.as_mut().expect("a living node agent").rings;
-        self.heard.execs.extend(std::iter::from_fn(|| execs.next_exec()));
-        self.heard.refusals.extend(std::iter::from_fn(|| refusals.next_refusal()));
-        self.heard.flows.extend(std::iter::from_fn(|| flows.next_flow()));
+        let Rings {
+            execs,
+            refusals,
+            flows,
+        } = &mut self.kernel.as_mut().expect("a living node agent").rings;
+        self.heard
+            .execs
+            .extend(std::iter::from_fn(|| execs.next_exec()));
+        self.heard
+            .refusals
+            .extend(std::iter::from_fn(|| refusals.next_refusal()));
+        self.heard
+            .flows
+            .extend(std::iter::from_fn(|| flows.next_flow()));
     }
 
     /// A shell in the scope that has executed nothing there.
@@ -324,7 +357,9 @@ pub(crate) fn kernel_device(device: u64) -> u32 {
 /// The root of the cgroup v2 hierarchy.
 pub(crate) fn attach_root() -> PathBuf {
     let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
-    let found = roots.into_iter().find(|root| root.join("cgroup.procs").exists());
+    let found = roots
+        .into_iter()
+        .find(|root| root.join("cgroup.procs").exists());
     found.expect("a cgroup v2 hierarchy")
 }
 

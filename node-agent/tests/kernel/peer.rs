@@ -40,7 +40,9 @@ impl Peer {
 
     /// Whether no connection waits.
     pub(crate) fn has_nobody(&self) -> bool {
-        self.0.accept().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        self.0
+            .accept()
+            .is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 }
 
@@ -52,7 +54,10 @@ impl Stream {
     pub(crate) fn tag(&self) -> Option<Tag> {
         let mut bytes = [0_u8; Tag::SIZE];
         let mut length = libc::socklen_t::try_from(Tag::SIZE).expect("a small size");
-        #[expect(unsafe_code, reason = "no safe wrapper takes a level that is not known to it")]
+        #[expect(
+            unsafe_code,
+            reason = "no safe wrapper takes a level that is not known to it"
+        )]
         // SAFETY: the descriptor is open while it is borrowed; the kernel writes at most `length` bytes.
         let status = unsafe {
             libc::getsockopt(

@@ -23,15 +23,24 @@ fn host() -> (Peer, Destination) {
 
 /// The folder of a node's pins, and in it the marker that says all stands.
 fn folder(node: &Node) -> (PathBuf, PathBuf) {
-    let folder = Kernel::pins(node.name()).map("PROC").parent().unwrap().to_owned();
-    let marker = names(&folder).into_iter().find(|name| name.starts_with("object_")).unwrap();
+    let folder = Kernel::pins(node.name())
+        .map("PROC")
+        .parent()
+        .unwrap()
+        .to_owned();
+    let marker = names(&folder)
+        .into_iter()
+        .find(|name| name.starts_with("object_"))
+        .unwrap();
     let marker = folder.join(marker);
     (folder, marker)
 }
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 #[test]
@@ -74,7 +83,11 @@ fn a_node_agent_that_comes_back_takes_over_what_is_there() {
     assert_eq!(node.maps().processes(), processes);
     assert_eq!(node.maps().images(), images);
     assert_eq!(node.refusals(Cause::NoGrant), 1);
-    assert_eq!(node.refusal(Cause::NoGrant).tgid, actor.pid, "told while nobody was there");
+    assert_eq!(
+        node.refusal(Cause::NoGrant).tgid,
+        actor.pid,
+        "told while nobody was there"
+    );
     // The maps are those the programs decide by.
     actor.connect(&to).unwrap();
     node.end_at(slot, 0);
@@ -115,7 +128,10 @@ fn programs_of_another_build_are_left_alone_and_enforce_on() {
     fs::create_dir(&other).unwrap();
 
     let opened = Kernel::open(node.name(), &attach_root());
-    assert!(matches!(opened, Err(KernelError::Pin(PinError::OtherBuild))));
+    assert!(matches!(
+        opened,
+        Err(KernelError::Pin(PinError::OtherBuild))
+    ));
     assert_eq!(actor.connect(&to), Err("EPERM".into()));
     fs::remove_dir(other).unwrap();
     fs::create_dir(marker).unwrap();
@@ -143,7 +159,10 @@ fn only_root_enters_the_pins() {
     let node = Node::start();
     let (folder, _) = folder(&node);
     for folder in [folder.as_path(), folder.parent().unwrap()] {
-        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(folder).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
     }
     let mut outside = node.outside();
     outside.run("os.setuid(65534)");

@@ -25,7 +25,10 @@ fn an_execution_is_told_of_with_the_file_that_the_kernel_opened() {
     let mut actor = node.gate().open();
     let event = node.executed(actor.pid);
     let file = fs::metadata(python()).unwrap();
-    assert_eq!((event.inode, event.size, event.links), (file.ino(), file.len(), 1));
+    assert_eq!(
+        (event.inode, event.size, event.links),
+        (file.ino(), file.len(), 1)
+    );
     assert_eq!(event.device, kernel_device(file.dev()));
     assert_eq!(event.changed.cast_signed(), file.ctime());
     assert_eq!(i64::from(event.changed_nanos), file.ctime_nsec());
@@ -37,8 +40,14 @@ fn an_execution_is_told_of_with_the_file_that_the_kernel_opened() {
 }
 
 fn name(bytes: &[u8]) -> &str {
-    let end = bytes.iter().position(|byte| *byte == 0).expect("a final NUL");
-    assert!(bytes[end..].iter().all(|byte| *byte == 0), "rests of something else");
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .expect("a final NUL");
+    assert!(
+        bytes[end..].iter().all(|byte| *byte == 0),
+        "rests of something else"
+    );
     std::str::from_utf8(&bytes[..end]).unwrap()
 }
 
@@ -81,7 +90,9 @@ fn a_long_path_is_cut_and_ends_with_a_nul() {
     let mut node = Node::start();
     let mut actor = node.enter();
     let path = format!("/{}bin/true", "./".repeat(200));
-    actor.run(&format!("pid = os.posix_spawn({path:?}, ['true'], {{}})\nos.waitpid(pid, 0)"));
+    actor.run(&format!(
+        "pid = os.posix_spawn({path:?}, ['true'], {{}})\nos.waitpid(pid, 0)"
+    ));
     let pid = number(&mut actor, "pid");
     let event = node.executed(pid);
     assert_eq!(name(&event.name), &path[..255]);
@@ -123,11 +134,17 @@ fn an_image_lives_as_long_as_any_process_of_it() {
     let event = node.executed(actor.pid);
     assert_eq!(event.parent, first);
     assert!(node.maps().is_live(first).unwrap());
-    assert_eq!(node.maps().images().keys().copied().collect::<Vec<_>>(), [first]);
+    assert_eq!(
+        node.maps().images().keys().copied().collect::<Vec<_>>(),
+        [first]
+    );
     actor.run(&format!("os.kill({child}, 9)\nos.waitpid({child}, 0)"));
     node.ended(first);
     assert!(!node.maps().is_live(first).unwrap());
-    assert!(node.maps().images().is_empty(), "its identity ended with it");
+    assert!(
+        node.maps().images().is_empty(),
+        "its identity ended with it"
+    );
     actor.end();
     node.ended(event.exec_id);
     assert!(node.maps().processes().is_empty());
@@ -184,7 +201,10 @@ fn a_process_outside_any_scope_leaves_no_trace() {
     // What comes after it in the ring is the first there is.
     let actor = node.enter();
     assert_eq!(node.other_execs(), []);
-    assert_eq!(node.maps().processes().into_keys().collect::<Vec<_>>(), [actor.pid]);
+    assert_eq!(
+        node.maps().processes().into_keys().collect::<Vec<_>>(),
+        [actor.pid]
+    );
     let exec_id = outside.exec_id;
     outside.end();
     assert!(!node.maps().is_live(exec_id).unwrap());
@@ -200,7 +220,10 @@ fn an_image_is_attested_for_every_fork_of_it() {
     node.attest(&actor, principal, level::IMAGE);
     let child = number(&mut actor, "pid");
     let exec_id = exec_id_of(&mut node, child).unwrap();
-    let expected = Image { principal, level: u32::from(level::IMAGE) };
+    let expected = Image {
+        principal,
+        level: u32::from(level::IMAGE),
+    };
     assert_eq!(node.maps().images().get(&exec_id), Some(&expected));
     node.maps().forget_image(exec_id).unwrap();
     assert!(node.maps().images().is_empty());

@@ -24,7 +24,10 @@ impl Asked {
             Family::V4 | Family::Mapped => IpAddr::V4(Ipv4Addr::new(10, 99, 0, 53)),
             Family::V6 => IpAddr::V6(Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 0x53)),
         };
-        Self { server: Datagrams::at(address, 53), to: family.to(address, 53) }
+        Self {
+            server: Datagrams::at(address, 53),
+            to: family.to(address, 53),
+        }
     }
 }
 
@@ -32,7 +35,12 @@ impl Asked {
 fn an_unconnected_question_goes_to_the_resolver_and_the_answer_comes_from_whom_was_asked() {
     let mut node = Node::start();
     // Names are for every process: who asks is settled when it connects.
-    let mut inside = [node.attested(level::IMAGE), node.enter(), node.refused(), node.moved_in()];
+    let mut inside = [
+        node.attested(level::IMAGE),
+        node.enter(),
+        node.refused(),
+        node.moved_in(),
+    ];
     for family in Family::ALL {
         let asked = Asked::by(family);
         let host = asked.to.host();
@@ -44,7 +52,11 @@ fn an_unconnected_question_goes_to_the_resolver_and_the_answer_comes_from_whom_w
             assert_eq!(text, "question", "{family:?}");
             node.broker.dns(family).answer("answer", from);
             actor.run("answer_bytes, sender = s.recvfrom(100)");
-            assert_eq!(actor.run("answer_bytes.decode()"), json!("answer"), "{family:?}");
+            assert_eq!(
+                actor.run("answer_bytes.decode()"),
+                json!("answer"),
+                "{family:?}"
+            );
             assert_eq!(actor.run("sender[:2]"), json!([host, 53]), "{family:?}");
         }
         assert!(asked.server.has_nothing(), "{family:?}");
@@ -65,7 +77,11 @@ fn a_connected_question_goes_to_the_resolver_and_the_answer_comes_from_whom_was_
         assert_eq!(text, "question", "{family:?}");
         node.broker.dns(family).answer("answer", from);
         actor.run("answer_bytes, sender = s.recvfrom(100)");
-        assert_eq!(actor.run("answer_bytes.decode()"), json!("answer"), "{family:?}");
+        assert_eq!(
+            actor.run("answer_bytes.decode()"),
+            json!("answer"),
+            "{family:?}"
+        );
         assert_eq!(actor.run("sender[:2]"), json!([host, 53]), "{family:?}");
         assert!(asked.server.has_nothing(), "{family:?}");
     }
@@ -84,7 +100,11 @@ fn a_question_from_outside_any_scope_goes_where_it_is_sent() {
         let (text, from) = asked.server.receive();
         assert_eq!(text, "question", "{family:?}");
         asked.server.answer("answer", from);
-        assert_eq!(outside.run("s.recvfrom(100)[1][:2]"), json!([host, 53]), "{family:?}");
+        assert_eq!(
+            outside.run("s.recvfrom(100)[1][:2]"),
+            json!([host, 53]),
+            "{family:?}"
+        );
         assert!(node.broker.dns(family).has_nothing(), "{family:?}");
     }
 }
@@ -100,7 +120,11 @@ fn a_question_over_tcp_arrives_at_the_broker_as_one() {
         let broker = node.broker.tcp(family);
         let mut accepted = broker.accept();
         let tag = accepted.tag().expect("a tag");
-        assert_eq!((tag.carrier, tag.side), (carrier::RESOLVER, side::BROKER), "{family:?}");
+        assert_eq!(
+            (tag.carrier, tag.side),
+            (carrier::RESOLVER, side::BROKER),
+            "{family:?}"
+        );
         assert_eq!((tag.scope, tag.tgid), (node.scope, actor.pid), "{family:?}");
         actor.send("question");
         assert_eq!(accepted.receive(8), "question", "{family:?}");
@@ -115,13 +139,29 @@ fn a_resolvers_socket_talks_to_nobody_else() {
     let mut actor = node.attested(level::IMAGE);
     for family in Family::ALL {
         let host = Datagrams::at(family.imaginary(), 0);
-        let (elsewhere, port) = (family.to(family.imaginary(), 0).host(), host.address().port());
+        let (elsewhere, port) = (
+            family.to(family.imaginary(), 0).host(),
+            host.address().port(),
+        );
         let asked = Asked::by(family);
         // Connected to a virtual address in silence, and then tagged as a resolver's by a question.
-        actor.run(&format!("s = connect({elsewhere:?}, {port}, socket.SOCK_DGRAM)"));
-        actor.run(&format!("s.sendto(b'question', ({:?}, 53))", asked.to.host()));
-        assert_eq!(node.broker.dns(family).receive().0, "question", "{family:?}");
-        assert_eq!(actor.attempt("s.send(b'hello')"), Err("EPERM".into()), "{family:?}");
+        actor.run(&format!(
+            "s = connect({elsewhere:?}, {port}, socket.SOCK_DGRAM)"
+        ));
+        actor.run(&format!(
+            "s.sendto(b'question', ({:?}, 53))",
+            asked.to.host()
+        ));
+        assert_eq!(
+            node.broker.dns(family).receive().0,
+            "question",
+            "{family:?}"
+        );
+        assert_eq!(
+            actor.attempt("s.send(b'hello')"),
+            Err("EPERM".into()),
+            "{family:?}"
+        );
         let event = node.refusal(of_packet(family, Cause::OtherPeer));
         assert_eq!((event.tgid, event.protocol), (actor.pid, 17), "{family:?}");
         assert!(host.has_nothing(), "{family:?}");

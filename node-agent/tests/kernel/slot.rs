@@ -30,7 +30,11 @@ fn a_grant_at_one_level_is_none_at_another() {
                 actor.connect(&to).unwrap();
                 peer.accept();
             } else {
-                assert_eq!(actor.connect(&to), Err("EPERM".into()), "{shown} for {granted}");
+                assert_eq!(
+                    actor.connect(&to),
+                    Err("EPERM".into()),
+                    "{shown} for {granted}"
+                );
                 node.refusal(Cause::NoGrant);
             }
         }
@@ -110,7 +114,10 @@ fn a_grant_without_a_slot_of_this_node_opens_nothing() {
     let mut actor = node.attested(level::IMAGE);
     let key = node.key(level::IMAGE, &to);
     for slot in [0, 65_536, u32::MAX] {
-        let grant = Grant { slot, carrier: u32::from(carrier::DIRECT) };
+        let grant = Grant {
+            slot,
+            carrier: u32::from(carrier::DIRECT),
+        };
         node.maps().set_grant(key, grant).unwrap();
         assert_eq!(actor.connect(&to), Err("EPERM".into()), "slot {slot}");
         node.refusal(Cause::NoGrant);

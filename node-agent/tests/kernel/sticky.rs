@@ -50,7 +50,10 @@ fn so_are_its_children_and_what_they_execute() {
     let mut actor = node.attested(level::IMAGE);
     move_out(&actor);
     let code = format!("connect({:?}, {}) and None", to.host(), to.port());
-    assert_eq!(actor.attempt(&format!("child({code:?})")), Err("EPERM".into()));
+    assert_eq!(
+        actor.attempt(&format!("child({code:?})")),
+        Err("EPERM".into())
+    );
     let event = node.refusal(Cause::NoGrant);
     assert_eq!((event.scope, event.exec_id), (node.scope, actor.exec_id));
     assert_ne!(event.tgid, actor.pid);
@@ -59,7 +62,10 @@ fn so_are_its_children_and_what_they_execute() {
         "came_to = []\nthread = threading.Thread(target=lambda: came_to.append(answer({code:?})))\nthread.start()\nthread.join()"
     );
     actor.run(&thread);
-    assert_eq!(actor.run("json.loads(came_to[0])"), json!({"error": "EPERM"}));
+    assert_eq!(
+        actor.run("json.loads(came_to[0])"),
+        json!({"error": "EPERM"})
+    );
 
     let executed = actor.run("pid = os.posix_spawn('/bin/true', ['true'], {})\nos.waitpid(pid, 0)");
     assert_eq!(executed, json!(null));

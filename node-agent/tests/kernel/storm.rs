@@ -47,7 +47,11 @@ fn nothing_is_lost_and_nothing_is_left() {
         assert!(node.maps().is_live(actor.exec_id).unwrap());
         assert!(node.maps().images().contains_key(&actor.exec_id));
         let to = Family::V4.to(Family::V4.real(), 9);
-        assert_eq!(actor.connect(&to), Err("EPERM".into()), "and so it is attested, not held");
+        assert_eq!(
+            actor.connect(&to),
+            Err("EPERM".into()),
+            "and so it is attested, not held"
+        );
     }
     assert_eq!(node.maps().processes().len(), actors.len());
     let executed_each = EACH / 3 + EACH / 3 + usize::from(EACH % 3 > 0) + usize::from(EACH % 3 > 1);
@@ -63,15 +67,29 @@ fn nothing_is_lost_and_nothing_is_left() {
     ids.extend(actors.iter().map(|actor| actor.exec_id));
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), (executed_each + 1) * actors.len(), "each has a number of its own");
+    assert_eq!(
+        ids.len(),
+        (executed_each + 1) * actors.len(),
+        "each has a number of its own"
+    );
 
     let last: Vec<u64> = actors.iter().map(|actor| actor.exec_id).collect();
     actors.into_iter().for_each(Actor::end);
     for exec_id in &last {
         node.ended(*exec_id);
     }
-    until("no process is known", || node.maps().processes().is_empty().then_some(()));
+    until("no process is known", || {
+        node.maps().processes().is_empty().then_some(())
+    });
     assert!(node.maps().images().is_empty());
-    assert!(ids.iter().all(|exec_id| !node.maps().is_live(*exec_id).unwrap()));
-    assert_eq!(node.maps().counters().unwrap()["LostExecs"], 0, "ring {}", lost::EXECS);
+    assert!(
+        ids.iter()
+            .all(|exec_id| !node.maps().is_live(*exec_id).unwrap())
+    );
+    assert_eq!(
+        node.maps().counters().unwrap()["LostExecs"],
+        0,
+        "ring {}",
+        lost::EXECS
+    );
 }

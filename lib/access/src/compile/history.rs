@@ -183,10 +183,15 @@ impl Life {
         }
     }
 
+    /// The end belongs to the spec; the moment it was first ready to the whole life, so that a change of
+    /// what may change (a justification) gives no time back.
     fn past_of(&self, spec: &Sha256Digest) -> Past {
-        self.place_of(spec)
-            .map(|place| self.specs[place].1)
-            .unwrap_or_default()
+        let of_spec = self.place_of(spec).map(|place| self.specs[place].1);
+        let activated = self.specs.iter().filter_map(|(_, past)| past.activated_at);
+        Past {
+            activated_at: activated.min(),
+            ..of_spec.unwrap_or_default()
+        }
     }
 
     fn remember(&mut self, spec: &Sha256Digest, past: Past) {

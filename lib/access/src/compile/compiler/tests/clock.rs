@@ -45,7 +45,11 @@ fn what_a_wrong_clock_ended_stays_ended() {
         ..open()
     };
     write(&mut compiler, changed);
-    assert_eq!(active_until(&mut compiler, 2), Some(12), "another spec");
+    assert_eq!(
+        active_until(&mut compiler, 2),
+        Some(10),
+        "another spec, as old"
+    );
 }
 
 #[test]
