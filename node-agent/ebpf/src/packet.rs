@@ -47,8 +47,9 @@ fn verdict(packet: *mut __sk_buff, direction: Direction) -> i32 {
     };
     match may_pass(packet, tag, direction) {
         Ok(()) => PASS,
-        // Whoever destroys the socket tells the peer with this.
-        Err(_) if direction == Direction::Out && is_bare_reset(packet) => PASS,
+        // Whoever destroys one end tells the other with this. A broker's end is tagged as well, so that it
+        // must pass there on its way in.
+        Err(_) if is_bare_reset(packet) => PASS,
         Err(cause) => {
             refuse(tag, cause);
             DROP
@@ -90,7 +91,8 @@ struct Peer {
 
 impl Peer {
     /// Nothing for a packet with IPv4 options or IPv6 extension headers: they lead elsewhere than the
-    /// address says, and nothing in a scope needs them.
+    /// address says, and nothing in a scope needs them. The kernel itself puts one before a packet that is
+    /// longer than IPv6 can say; see [`jumbo`].
     #[inline(always)]
     fn of(packet: *mut __sk_buff, direction: Direction) -> Option<Self> {
         let out = direction == Direction::Out;
@@ -110,14 +112,37 @@ impl Peer {
             return None;
         }
         let address = if out { load::<16>(packet, 24)? } else { load::<16>(packet, 8)? };
-        let port = if out { load::<2>(packet, 42)? } else { load::<2>(packet, 40)? };
-        Some(Self { address, port: u16::from_ne_bytes(port), protocol: first[6], is_v4: false })
+        let (protocol, ports_at) = if first[6] == HOP_BY_HOP {
+            (jumbo(packet)?, 48)
+        } else {
+            (first[6], 40)
+        };
+        let port = load::<2>(packet, if out { ports_at + 2 } else { ports_at })?;
+        Some(Self {
+            address,
+            port: u16::from_ne_bytes(port),
+            protocol,
+            is_v4: false,
+        })
     }
 
     #[inline(always)]
     fn is_loopback(&self) -> bool {
         self.address == mapped(LOOPBACK4) || self.address == bytes(&[0, 0, 0, LOOPBACK6])
     }
+}
+
+/// IPv6's next header for a hop-by-hop header.
+const HOP_BY_HOP: u8 = 0;
+
+/// The protocol behind a hop-by-hop header that is the jumbo option and nothing else (RFC 2675). The kernel
+/// puts it before TCP packets over 64 KiB that are not cut into segments yet (ip6_xmit).
+#[inline(always)]
+fn jumbo(packet: *mut __sk_buff) -> Option<u8> {
+    let [protocol, 0, 0xc2, 4] = load::<4>(packet, 40)? else {
+        return None;
+    };
+    Some(protocol)
 }
 
 /// Whether `peer` is the one the socket was led to.
