@@ -181,6 +181,18 @@ impl Lanyard {
         )
     }
 
+    /// Waits until no grant of that name is known.
+    pub fn until_gone(&self, grant: &str) -> Result<()> {
+        wait::until(&format!("{grant} is gone"), Duration::from_secs(15), || {
+            let status = self.status()?;
+            let grants = status["grants"].as_array().cloned().unwrap_or_default();
+            Ok(grants
+                .iter()
+                .all(|standing| standing["grant"] != grant)
+                .then_some(()))
+        })
+    }
+
     /// Waits until a grant is live.
     pub fn until_live(&self, grant: &str) -> Result<()> {
         self.until_standing(grant, "Active")

@@ -5,7 +5,7 @@ use std::{fs, process::Stdio};
 use lanyard_e2e::{
     manifest,
     scenes::{Stage, on_time},
-    service, wait,
+    service,
 };
 
 #[test]
@@ -72,19 +72,7 @@ fn a_restart_gives_no_time_back() {
     stage.lanyard.start(&stage.lab).unwrap();
     assert_eq!(ends_at(&stage), before, "after a restart");
     fs::remove_file(stage.lab.path("manifests/once.yaml")).unwrap();
-    wait::until(
-        "the grant is gone",
-        std::time::Duration::from_secs(10),
-        || {
-            let status = stage.lanyard.status()?;
-            let grants = status["grants"].as_array().cloned().unwrap_or_default();
-            Ok(grants
-                .iter()
-                .all(|known| known["grant"] != "default/once")
-                .then_some(()))
-        },
-    )
-    .unwrap();
+    stage.lanyard.until_gone("default/once").unwrap();
     stage.lab.write("manifests/once.yaml", &grant).unwrap();
     stage.lanyard.until_live("default/once").unwrap();
     assert_eq!(ends_at(&stage), before, "after the file came back");

@@ -69,3 +69,76 @@ fn an_agent_lives_through_the_death_and_return_of_everything() {
     drop(input);
     agent.wait().unwrap();
 }
+
+/// A number that is used twice would hand one agent's grants to what is left of another.
+#[test]
+fn what_is_left_of_a_forgotten_scope_gets_no_grants_of_a_new_one() {
+    let mut stage = Stage::set().unwrap();
+    let (address, granted) = (
+        stage.lab.address(),
+        lanyard_e2e::service::PLAIN_PORT.to_string(),
+    );
+    let plain = stage.plain_url("/");
+    let mut agent = stage.python(&["-c", ASKING, &plain, &plain, &address, &granted]);
+    let mut agent = agent
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = agent.stdin.take().unwrap();
+    let mut output = BufReader::new(agent.stdout.take().unwrap());
+    let mut ask = || {
+        input.write_all(b"ask\n").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    };
+    assert_eq!(ask(), "200 200 connected", "{}", stage.lanyard.daemon_log());
+    stage.lanyard.kill_everything().unwrap();
+    std::fs::remove_file(stage.lab.path("state/state.json")).unwrap();
+    stage.lanyard.start(&stage.lab).unwrap();
+    assert!(
+        stage.curl(&[&plain]).output().unwrap().status.success(),
+        "a new scope works"
+    );
+    assert_eq!(
+        ask(),
+        "refused refused refused",
+        "{}",
+        stage.lanyard.daemon_log()
+    );
+    let left = stage.lanyard.down().unwrap();
+    agent.wait().unwrap();
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+/// A node agent that was killed while it removed a scope.
+#[test]
+fn files_of_a_scope_that_are_half_removed_keep_nothing_from_starting() {
+    let mut stage = Stage::set().unwrap();
+    let mut agent = stage.python(&["-c", "import sys; sys.stdin.read()"]);
+    let mut agent = agent.stdin(Stdio::piped()).spawn().unwrap();
+    lanyard_e2e::wait::until(
+        "the scope is there",
+        std::time::Duration::from_secs(10),
+        || Ok(stage.lanyard.scope_cgroup().ok()),
+    )
+    .unwrap();
+    stage.lanyard.kill_everything().unwrap();
+    for scope in std::fs::read_dir(stage.lab.path("state/scopes")).unwrap() {
+        std::fs::remove_file(scope.unwrap().path().join("root.key")).unwrap();
+    }
+    stage.lanyard.start(&stage.lab).unwrap();
+    assert!(
+        stage
+            .curl(&[&stage.url("/")])
+            .output()
+            .unwrap()
+            .status
+            .success(),
+        "{}",
+        stage.lanyard.daemon_log()
+    );
+    drop(agent.stdin.take());
+    agent.wait().unwrap();
+}

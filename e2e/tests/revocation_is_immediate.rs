@@ -35,6 +35,34 @@ fn revoking_one_of_two_overlapping_grants_leaves_the_other() {
     assert!(!by_none.status.success(), "{by_none:?}");
 }
 
+/// Not by an edit, not by an edit while nothing runs, and not by a file that was gone for a moment.
+#[test]
+fn a_revoked_grant_is_not_brought_back_by_an_edit() {
+    let mut stage = Stage::set().unwrap();
+    let name = "manifests/edited.yaml";
+    let grant = |duration: &str| {
+        manifest::tcp_grant("edited", &stage.lab.address(), service::PEER_PORT, duration)
+    };
+    let (first, second, third) = (grant("1h"), grant("59m"), grant("58m"));
+    stage.lab.write(name, first).unwrap();
+    stage.lanyard.until_live("default/edited").unwrap();
+    stage.lanyard.revoke("default/edited").unwrap();
+    std::fs::remove_file(stage.lab.path(name)).unwrap();
+    stage.lanyard.until_gone("default/edited").unwrap();
+    stage.lab.write(name, second).unwrap();
+    stage
+        .lanyard
+        .until_standing("default/edited", "Revoked")
+        .unwrap();
+    stage.lanyard.kill_everything().unwrap();
+    stage.lab.write(name, third).unwrap();
+    stage.lanyard.start(&stage.lab).unwrap();
+    stage
+        .lanyard
+        .until_standing("default/edited", "Revoked")
+        .unwrap();
+}
+
 /// Neither a restart nor a manifest that still says otherwise brings it back.
 #[test]
 fn a_revoked_grant_stays_revoked_after_everything_was_killed_and_started_again() {

@@ -30,11 +30,11 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Sends a message. One that does not read in time is ended by its own task, which sees this fail.
-    pub fn send(&self, message: FromAgent) {
-        if self.messages.try_send(message).is_err() {
-            warn!("a broker does not read what it is told");
-        }
+    /// Sends a message; false if it does not read what it is told. Then it must be dropped, for it works from
+    /// what is no longer so.
+    #[must_use]
+    pub fn send(&self, message: FromAgent) -> bool {
+        self.messages.try_send(message).is_ok()
     }
 }
 

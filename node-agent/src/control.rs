@@ -95,6 +95,12 @@ pub async fn serve(
                     continue; // it is gone already
                 };
                 let who = Who::of(peer.uid, node.borrow().scope_of(peer.pid));
+                // Asked after: the number was its own while its scope was looked up. A process that left its
+                // socket to another before it ended says nothing about who talks now.
+                if !peer.is_alive() {
+                    debug!(?who, "a caller ended before it asked");
+                    continue;
+                }
                 let Some(place) = Room::enter(&room, who) else {
                     debug!(?who, "too many conversations at once; one was closed");
                     continue;

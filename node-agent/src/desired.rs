@@ -1,6 +1,9 @@
 //! From an agent's live grants to kernel entries, and the difference to what is there. No I/O.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use lanyard_access::{desired::DesiredAgent, evidence::EvidenceLevel, grant::Protocol, host::Host};
 use lanyard_node_agent_abi::{
@@ -250,6 +253,11 @@ impl Slots {
             .map(|(_, opening)| opening.deadline)
             .filter(|deadline| *deadline > now)
             .min()
+    }
+
+    /// Whoever has any destination.
+    pub fn principals(&self) -> BTreeSet<u32> {
+        self.used.keys().map(|key| key.principal).collect()
     }
 
     /// The slot of a destination, if it has one.

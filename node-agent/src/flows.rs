@@ -50,6 +50,16 @@ impl Flows {
         refused
     }
 
+    /// Takes the connections of an image that is the agent no more.
+    pub fn take_image(&mut self, exec_id: ExecId) -> Vec<FlowEvent> {
+        let mut taken: Vec<FlowEvent> = self.held.remove(&exec_id).into_iter().flatten().collect();
+        for flows in self.by_slot.values_mut() {
+            taken.extend(flows.iter().filter(|flow| flow.exec_id == exec_id));
+            flows.retain(|flow| flow.exec_id != exec_id);
+        }
+        taken
+    }
+
     /// Forgets what an ended image held.
     pub fn forget_image(&mut self, exec_id: ExecId) {
         self.held.remove(&exec_id);

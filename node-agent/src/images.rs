@@ -1,6 +1,6 @@
 //! The images of every scope, as they are executed, attested and ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use lanyard_access::evidence::EvidenceLevel;
 use lanyard_node_agent_abi::{
@@ -76,18 +76,24 @@ fn given_path(event: &ExecEvent) -> Option<String> {
     (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
 }
 
-/// All images that run.
+/// How many images that have ended are remembered, for what is told of them late.
+const MOST_ENDED: usize = 4096;
+
+/// All images that run, and what the last that ended were.
 #[derive(Default)]
-pub struct Images(BTreeMap<ExecId, KnownImage>);
+pub struct Images {
+    running: BTreeMap<ExecId, KnownImage>,
+    ended: VecDeque<Process>,
+}
 
 impl Images {
     /// An image was executed. False when there is no room to remember it: it is never attested then.
     pub fn executed(&mut self, event: ExecEvent) -> bool {
-        if self.0.len() >= MOST {
+        if self.running.len() >= MOST {
             return false;
         }
         let (settled, _) = watch::channel(false);
-        self.0.insert(
+        self.running.insert(
             event.exec_id,
             KnownImage {
                 event,
@@ -106,7 +112,7 @@ impl Images {
         facts: FileFacts,
         verdict: Verdict,
     ) -> Option<&KnownImage> {
-        let image = self.0.get_mut(&exec_id)?;
+        let image = self.running.get_mut(&exec_id)?;
         image.facts = Some(facts);
         image.verdict = Some(verdict);
         image.settled.send_replace(true);
@@ -115,23 +121,42 @@ impl Images {
 
     /// An image's last process ended or executed another.
     pub fn ended(&mut self, exec_id: ExecId) {
-        self.0.remove(&exec_id);
+        let Some(image) = self.running.remove(&exec_id) else {
+            return;
+        };
+        if self.ended.len() >= MOST_ENDED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(image.process());
+    }
+
+    /// What records say of an image that runs or has just ended. Events of one image come over several
+    /// rings, in no order.
+    pub fn process_of(&self, exec_id: ExecId) -> Option<Process> {
+        let running = self.running.get(&exec_id).map(KnownImage::process);
+        running.or_else(|| {
+            self.ended
+                .iter()
+                .rev()
+                .find(|process| process.exec_id == exec_id)
+                .cloned()
+        })
     }
 
     /// One image.
     pub fn get(&self, exec_id: ExecId) -> Option<&KnownImage> {
-        self.0.get(&exec_id)
+        self.running.get(&exec_id)
     }
 
     /// The images of one scope.
     pub fn of_scope(&self, scope: u32) -> impl Iterator<Item = &KnownImage> {
-        self.0
+        self.running
             .values()
             .filter(move |image| image.event.scope == scope)
     }
 
     /// Forgets every image of a scope.
     pub fn forget_scope(&mut self, scope: u32) {
-        self.0.retain(|_, image| image.event.scope != scope);
+        self.running.retain(|_, image| image.event.scope != scope);
     }
 }

@@ -71,7 +71,11 @@ pub fn run(arguments: &args::Local) -> Result<(), LocalError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    LocalSet::new().block_on(&runtime, serve(place, policy, arguments.manifests.clone()))
+    let served =
+        LocalSet::new().block_on(&runtime, serve(place, policy, arguments.manifests.clone()));
+    // A look at a file that never answers is not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(

@@ -21,6 +21,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         rustix::process::geteuid().is_root(),
         "only root can enforce; type the same with `sudo` before it"
     );
+    // Each file is made with the mode it needs, whatever the caller's shell says.
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     lanyard_daemon::hardening::harden().context("protect the memory of this process")?;
     match &arguments.verb {
         #[cfg(feature = "local")]

@@ -22,13 +22,13 @@ use crate::{
     deadline::Deadlines,
     desired::Slots,
     flows::Flows,
-    images::{Images, KnownImage},
+    images::Images,
     kept::{Kept, KeptError},
     kernel::{MapError, Maps, clock::Moment, sever},
     place::Place,
     record::{RecordError, Recorder},
     refusals::Refusals,
-    scope::{Scope, ScopeError},
+    scope::{Scope, ScopeError, cgroup::Cgroup},
 };
 
 /// A node that the tasks of one thread share. Nobody holds it across a wait.
@@ -62,6 +62,8 @@ pub struct Node {
     pub compiler: Compiler,
     /// Scopes that have processes.
     pub scopes: BTreeMap<u32, Scope>,
+    /// Cgroups of scopes that nothing else is known of: fenced, and granted nothing, until they are empty.
+    pub orphans: Vec<Cgroup>,
     /// Their brokers.
     pub brokers: BTreeMap<u32, Broker>,
     /// Their images.
@@ -112,6 +114,7 @@ impl Node {
             recorder,
             credentials,
             scopes: BTreeMap::new(),
+            orphans: Vec::new(),
             brokers: BTreeMap::new(),
             images: Images::default(),
             problems: Vec::new(),
@@ -124,6 +127,7 @@ impl Node {
             lost: (0, 0),
         };
         node.adopt_scopes()?;
+        node.end_unknown_scopes()?;
         Ok(node)
     }
 
@@ -137,14 +141,7 @@ impl Node {
         }
         let image = self.images.get(event.exec_id);
         let identity = image.and_then(|image| image.verdict.as_ref()?.level.err());
-        let unknown = || Process {
-            pid: event.tgid,
-            exec_id: event.exec_id,
-            path: None,
-            sha256: None,
-            level: None,
-        };
-        let process = image.map_or_else(unknown, KnownImage::process);
+        let process = self.process_of(event.exec_id, event.tgid);
         let refused = crate::refusals::describe(event, &scope.names);
         let event = Event::ConnectionRefused {
             scope: scope.reference(),
@@ -170,7 +167,8 @@ impl Node {
             .slots
             .deadline_of(flow.slot)
             .is_some_and(|deadline| deadline > now.boot);
-        if is_held || is_live {
+        let runs = self.maps.is_live(flow.exec_id).unwrap_or(false);
+        if is_live || (is_held && runs) {
             self.flows.established(flow);
         } else {
             destroy(&flow);
@@ -181,9 +179,30 @@ impl Node {
         }
     }
 
-    /// The scope a process is in, by what the kernel remembers of it.
+    /// The scope a process is in: by what the kernel remembers of it, or by its cgroup, for one that was
+    /// moved into a scope and has executed nothing since.
     pub fn scope_of(&self, pid: u32) -> Option<u32> {
-        self.maps.process(pid).map(|process| process.scope)
+        if let Some(process) = self.maps.process(pid) {
+            return Some(process.scope);
+        }
+        let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        let cgroup = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
+        let node = format!("/lanyard/{}/", self.place.node);
+        let (_, name) = cgroup.rsplit_once(&node)?;
+        let scope = self.scopes.iter().find(|(_, scope)| scope.name == name);
+        scope.map(|(id, _)| *id)
+    }
+
+    /// What records say of a process, also when nothing is known of its image.
+    fn process_of(&self, exec_id: u64, pid: u32) -> Process {
+        let unknown = || Process {
+            pid,
+            exec_id,
+            path: None,
+            sha256: None,
+            level: None,
+        };
+        self.images.process_of(exec_id).unwrap_or_else(unknown)
     }
 
     /// Refusals and losses counted by the kernel.
@@ -227,8 +246,15 @@ impl Node {
         }
     }
 
-    /// Writes down what must outlive this process.
+    /// Writes down what must outlive this process; what cannot be written is told in the log.
     pub fn keep(&mut self) {
+        if let Err(error) = self.try_keep() {
+            error!(%error, "what is kept was not written");
+        }
+    }
+
+    /// Writes down what must outlive this process.
+    pub(crate) fn try_keep(&mut self) -> Result<(), KeptError> {
         self.kept.history = self.compiler.history().clone();
         self.kept.set_deadlines(&self.deadlines);
         self.kept.scopes = self
@@ -236,9 +262,7 @@ impl Node {
             .iter()
             .map(|(id, scope)| (*id, scope.kept()))
             .collect();
-        if let Err(error) = self.kept.write(&self.place.kept()) {
-            error!(%error, "what is kept was not written");
-        }
+        self.kept.write(&self.place.kept())
     }
 
     fn direct_connection(&self, flow: &FlowEvent) -> Option<Event> {
@@ -248,17 +272,17 @@ impl Node {
             return None;
         }
         let destination = crate::refusals::socket_address(flow.address, flow.port);
-        let agent = self.compiler.desired().agents.get(&scope.agent)?;
+        let agent = self.compiler.desired().agents.get(&scope.agent);
+        let granted = agent.map_or(&[][..], |agent| &agent.grants);
         let host = lanyard_access::host::Host::Address(destination.ip());
         let is_this = |grant: &&lanyard_access::desired::LiveGrant| {
             grant.resource.host == host && grant.resource.port.get() == destination.port()
         };
         Some(Event::ConnectionAllowed {
             scope: scope.reference(),
-            process: self.images.get(flow.exec_id)?.process(),
+            process: self.process_of(flow.exec_id, flow.tgid),
             destination,
-            grants: agent
-                .grants
+            grants: granted
                 .iter()
                 .filter(is_this)
                 .map(|grant| grant.key.clone())

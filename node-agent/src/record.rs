@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fs::{File, OpenOptions},
     io::{self, BufRead as _, BufReader, Write as _},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -44,6 +44,8 @@ pub struct Recorder {
     node: String,
     path: PathBuf,
     file: File,
+    /// Whether the file ends within a line: after a crash, or after a write that failed half-way.
+    is_cut: bool,
     context: ContextV7,
     refusals: VecDeque<Record>,
     lines: broadcast::Sender<Arc<str>>,
@@ -64,7 +66,13 @@ impl Recorder {
             source,
         })?;
         let (lines, _) = broadcast::channel(BEHIND);
+        let is_cut = ends_within_a_line(&file).map_err(|source| RecordError::System {
+            attempt: "read",
+            path: path.clone(),
+            source,
+        })?;
         Ok(Self {
+            is_cut,
             node,
             path,
             file,
@@ -86,13 +94,13 @@ impl Recorder {
             node: self.node.clone(),
             event,
         };
-        let mut line = serde_json::to_string(&record)?;
-        line.push('\n');
-        // One call for one line: a crash leaves whole lines, or one cut line at the end.
-        self.file
-            .write_all(line.as_bytes())
-            .map_err(|source| self.failed("write", source))?;
-        line.pop();
+        let line = serde_json::to_string(&record)?;
+        // What was cut stays a line of its own, and takes no whole record with it.
+        let before = if self.is_cut { "\n" } else { "" };
+        self.is_cut = true;
+        let written = self.file.write_all(format!("{before}{line}\n").as_bytes());
+        written.map_err(|source| self.failed("write", source))?;
+        self.is_cut = false;
         if record.event.is_refusal() {
             self.refusals.truncate(REFUSALS - 1);
             self.refusals.push_front(record);
@@ -124,6 +132,15 @@ impl Recorder {
             source,
         }
     }
+}
+
+fn ends_within_a_line(file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    Ok(last != [b'\n'])
 }
 
 /// The record with that id, in the file at `path`. Reads all of it: for a thread of its own.
@@ -204,6 +221,17 @@ mod tests {
             .map(|_| recorder.write(refusal("a", 1), NOW).unwrap())
             .collect();
         assert!(ids.is_sorted());
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_takes_no_other_with_it() {
+        let (folder, mut recorder) = recorder();
+        recorder.write(refusal("a", 1), NOW).unwrap();
+        recorder.file.write_all(b"{\"cut").unwrap();
+        let path = folder.path().join("record.jsonl");
+        let mut recorder = Recorder::open(path, "n".into()).unwrap();
+        let after = recorder.write(refusal("b", 1), NOW).unwrap();
+        assert_eq!(find(recorder.path(), after).unwrap().unwrap().id, after);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::names::Names;
 
 /// How long the same refusal of the same image is not told again, in nanoseconds.
 const QUIET: u64 = 1_000_000_000;
-/// How many different refusals are told apart.
-const MOST: usize = 4096;
+/// How many different refusals of one scope are told apart.
+const MOST: usize = 512;
 
 type Same = (u64, u32, [u8; 16], u16, u16);
 
@@ -24,7 +24,8 @@ const BUDGET: u32 = 100;
 /// tries everything there is makes no more than its scope's budget.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    told: BTreeMap<Same, u64>,
+    /// By scope: what was told, and when.
+    told: BTreeMap<u32, BTreeMap<Same, u64>>,
     /// By scope: the second, and how many were told in it.
     spent: BTreeMap<u32, (u64, u32)>,
 }
@@ -32,12 +33,9 @@ pub struct Refusals {
 impl Refusals {
     /// Whether this refusal was not told within the last second.
     pub fn is_news(&mut self, event: &RefusalEvent) -> bool {
-        if self.told.len() >= MOST {
-            self.told
-                .retain(|_, told| event.at.saturating_sub(*told) < QUIET);
-            if self.told.len() >= MOST {
-                return false;
-            }
+        let told = self.told.entry(event.scope).or_default();
+        if told.len() >= MOST {
+            told.retain(|_, told| event.at.saturating_sub(*told) < QUIET);
         }
         let same = (
             event.exec_id,
@@ -46,17 +44,21 @@ impl Refusals {
             event.port,
             event.protocol,
         );
-        let told = self.told.get(&same).copied();
-        let is_news = told.is_none_or(|told| event.at.saturating_sub(told) >= QUIET);
-        if !is_news || !self.is_within_budget(event.scope, event.at) {
+        let before = told.get(&same).copied();
+        let is_repeated = before.is_some_and(|told| event.at.saturating_sub(told) < QUIET);
+        if is_repeated || told.len() >= MOST || !self.is_within_budget(event.scope, event.at) {
             return false;
         }
-        self.told.insert(same, event.at);
+        self.told
+            .entry(event.scope)
+            .or_default()
+            .insert(same, event.at);
         true
     }
 
     /// Forgets a scope that has ended.
     pub fn forget_scope(&mut self, scope: u32) {
+        self.told.remove(&scope);
         self.spent.remove(&scope);
     }
 
@@ -147,17 +149,19 @@ mod tests {
     #[test]
     fn a_flood_of_different_refusals_takes_bounded_memory() {
         let mut refusals = Refusals::default();
-        for exec_id in 0..2 * MOST as u64 {
-            let scope = u32::try_from(exec_id).unwrap();
-            refusals.is_news(&RefusalEvent {
-                scope,
-                ..event(exec_id, 5, Cause::NoGrant)
-            });
+        for round in 0..20 {
+            for exec_id in 0..1000 {
+                refusals.is_news(&event(
+                    exec_id + 1000 * round,
+                    round * QUIET,
+                    Cause::NoGrant,
+                ));
+            }
         }
-        assert!(refusals.told.len() <= MOST);
+        assert!(refusals.told[&0].len() <= MOST);
         assert!(
-            refusals.is_news(&event(1, 5 + QUIET, Cause::NoGrant)),
-            "it goes on a second later"
+            refusals.is_news(&event(1, 20 * QUIET, Cause::NoGrant)),
+            "it goes on"
         );
     }
 

@@ -11,6 +11,7 @@ use std::{
 use lanyard_access::object::ObjectKey;
 use lanyard_protocol::record::ScopeRef;
 use thiserror::Error;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use self::{cgroup::Cgroup, listeners::Listeners};
@@ -188,16 +189,19 @@ impl Scope {
         variables
     }
 
-    /// Removes what it has on disk. Its cgroup must be empty.
-    pub fn remove(&self, place: &Place) -> Result<(), ScopeError> {
-        self.cgroup.remove()?;
+    /// Removes what it has on disk.
+    pub fn remove_files(&self, place: &Place) {
         for folder in [
             state_folder(place, &self.name),
             run_folder(place, &self.name),
         ] {
-            fs::remove_dir_all(&folder).map_err(|source| file("remove", &folder, source))?;
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    warn!(%error, folder = %folder.display(), "the folder of a scope could not be removed");
+                }
+                _ => {}
+            }
         }
-        Ok(())
     }
 }
 

@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let context = Context::new(args.environment)?;
     match args.verb {
         Verb::Setup => setup::run(&context)?,
-        Verb::Demo => demo::run(&context)?,
+        Verb::Demo => return demo::run(&context),
         Verb::Test => return Ok(test::run(&context)),
         Verb::Lint => return Ok(lint::run(&context)),
         Verb::Generate => generate::run(&context)?,

@@ -8,16 +8,19 @@ use jiff::Timestamp;
 use super::{Evidence, Stage};
 use crate::{manifest, service, wait};
 
-/// Sends a byte every few milliseconds until it cannot, then tries once more from the start.
+/// Sends a byte every few milliseconds for so many seconds or until it cannot, then tries once more from the
+/// start.
 const SENDING: &str = r#"
 import socket, sys, time
 address = (sys.argv[1], int(sys.argv[2]))
 connection = socket.create_connection(address)
 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+end = time.monotonic() + float(sys.argv[3])
 try:
-    while True:
+    while time.monotonic() < end:
         connection.send(b"x")
         time.sleep(0.003)
+    print("the open connection: no answer", flush=True)
 except OSError as error:
     print("the open connection:", error, flush=True)
 try:
@@ -37,7 +40,7 @@ pub fn grant_ends_although_everything_was_killed(stage: &mut Stage) -> Result<Ev
     stage.lab.write("manifests/short.yaml", grant)?;
     stage.lanyard.until_live("default/ten-seconds")?;
     let ends_at = ends_at(stage)?;
-    let mut command = stage.python(&["-c", SENDING, &address, &port]);
+    let mut command = stage.python(&["-c", SENDING, &address, &port, "12"]);
     let mut process = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

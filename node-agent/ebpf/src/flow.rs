@@ -140,7 +140,8 @@ impl View {
     }
 }
 
-/// When packets stop at the deadline and the node agent is dead, these end the connection within seconds.
+/// When packets stop at the deadline and the node agent is dead, these end the connection after a while. The
+/// user timeout also ends a connection whose peer stops reading (tcp(7)), so that it cannot be short.
 #[inline(always)]
 fn end_without_help(ops: *mut bpf_sock_ops) {
     const SOL_SOCKET: i32 = 1;
@@ -151,7 +152,7 @@ fn end_without_help(ops: *mut bpf_sock_ops) {
     const TCP_KEEPCNT: i32 = 6;
     const TCP_USER_TIMEOUT: i32 = 18;
     for (level, option, value) in [
-        (SOL_TCP, TCP_USER_TIMEOUT, 10_000_u32),
+        (SOL_TCP, TCP_USER_TIMEOUT, 300_000_u32),
         (SOL_TCP, TCP_KEEPIDLE, 5),
         (SOL_TCP, TCP_KEEPINTVL, 2),
         (SOL_TCP, TCP_KEEPCNT, 3),

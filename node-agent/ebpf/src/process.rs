@@ -122,9 +122,13 @@ fn exited(task: usize) {
         return; // another thread of the group lives
     }
     let tgid: u32 = read(task, offsets.task_tgid);
+    // An armed process that executes nothing must not leave its demand to the next one of its number.
+    let _ = ARMED.remove(tgid);
     // SAFETY: copied at once; the group is ending, and changes nothing any more.
-    if let Some(process) = unsafe { PROC.get(tgid) }.copied() {
-        let _ = PROC.remove(tgid);
+    if let Some(process) = unsafe { PROC.get(tgid) }.copied()
+        // Of two threads that end at once both find nobody else alive: only one of them removes the entry.
+        && PROC.remove(tgid).is_ok()
+    {
         release(process.exec_id);
     }
 }
@@ -164,11 +168,9 @@ fn next_exec_id() -> ExecId {
     let Some(sequence) = SEQUENCE.get_ptr_mut(0) else {
         return 0;
     };
-    // SAFETY: this processor's own element; a tracepoint does not interrupt itself.
-    let count = unsafe {
-        *sequence += 1;
-        *sequence
-    };
+    // SAFETY: a value of a map, which the kernel aligns and keeps. In one step: newer kernels may let another
+    // task of this processor in between.
+    let count = unsafe { fetch_add(sequence, 1) } + 1;
     // SAFETY: no argument.
     (count << 12) | u64::from(unsafe { bpf_get_smp_processor_id() } & 0xfff)
 }

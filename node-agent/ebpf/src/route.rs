@@ -167,6 +167,10 @@ pub(crate) fn pass(tag: &mut Tag) -> Result<(), Cause> {
     if tag.carrier == carrier::NONE {
         return Err(Cause::Untagged);
     }
+    // SAFETY: one word is read once. An image that was the agent and is so no more has an entry that says it.
+    if unsafe { IMAGE.get(tag.exec_id) }.is_some_and(|image| image.principal == 0) {
+        return Err(Cause::ImageRefused);
+    }
     match slot(tag.slot) {
         Some(slot) if slot.generation == tag.generation && slot.deadline > now() => Ok(()),
         Some(_) => Err(Cause::GrantEnded),

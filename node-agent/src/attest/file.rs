@@ -13,6 +13,7 @@ use std::{
 use lanyard_access::{digest::Sha256Digest, process::ProcessSelector, reason::AttestationReason};
 use lanyard_node_agent_abi::event::ExecEvent;
 use rustix::fs::{Mode, OFlags, Stat, fstat, fstatfs, major, minor, open};
+use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 
 use super::{FileFacts, is_candidate, refused_by_lineage};
@@ -124,8 +125,17 @@ fn digest_of(
     if !is_the_executed(&after, event) {
         return Err(AttestationReason::Changed);
     }
-    digests.put(content, digest);
+    if is_settled(event) {
+        digests.put(content, digest);
+    }
     Ok(digest)
+}
+
+/// Whether the file was last changed long enough ago for its time of change to tell it from a later content:
+/// older kernels count that time in ticks.
+fn is_settled(event: &ExecEvent) -> bool {
+    let now = clock_gettime(ClockId::Realtime).tv_sec;
+    u64::try_from(now).is_ok_and(|now| now > event.changed.saturating_add(1))
 }
 
 /// Whether this is the inode the kernel opened, as it was then.

@@ -39,7 +39,21 @@ pub(super) async fn answer(node: &Shared, scope: u32, call: Call) -> Answer {
     }
 }
 
+/// The broker may have heard of an image before its execution was told here.
+async fn until_known(node: &Shared, exec_id: u64) {
+    const LOOK: Duration = Duration::from_millis(20);
+    let is_unknown = || {
+        let node = node.borrow();
+        node.images.get(exec_id).is_none() && node.maps.is_live(exec_id).unwrap_or(false)
+    };
+    while is_unknown() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 async fn attestation(node: &Shared, scope: u32, exec_id: u64) -> answer::Answer {
+    // Out of time is answered below as not observed.
+    let _ = tokio::time::timeout(PATIENCE / 2, until_known(node, exec_id)).await;
     let settled = {
         let node = node.borrow();
         let image = node
@@ -50,7 +64,7 @@ async fn attestation(node: &Shared, scope: u32, exec_id: u64) -> answer::Answer 
     };
     if let Some(mut settled) = settled {
         // Ended or out of time is answered below as not observed.
-        let _ = tokio::time::timeout(PATIENCE, settled.wait_for(|settled| *settled)).await;
+        let _ = tokio::time::timeout(PATIENCE / 2, settled.wait_for(|settled| *settled)).await;
     }
     let node = node.borrow();
     let image = node

@@ -14,6 +14,7 @@ use crate::{
     callers::{Caller, Callers},
     kernel::{Kernel, clock::Moment},
     node::{Node, Shared},
+    scope::cgroup::Cgroup,
     user,
 };
 
@@ -63,6 +64,11 @@ pub(super) async fn down(
     }
 }
 
+fn cgroups(node: &Node) -> impl Iterator<Item = &Cgroup> {
+    let scopes = node.scopes.values().map(|scope| &scope.cgroup);
+    scopes.chain(&node.orphans)
+}
+
 /// Ends every grant, and on demand every process.
 pub fn begin(node: &mut Node, kill: bool, now: Moment) {
     info!("enforcement is being ended");
@@ -71,9 +77,9 @@ pub fn begin(node: &mut Node, kill: bool, now: Moment) {
         .replace(lanyard_access::compile::Written::default());
     node.apply(now, None);
     if kill {
-        for scope in node.scopes.values() {
-            if let Err(error) = scope.cgroup.kill() {
-                warn!(%error, scope = scope.name, "the processes of a scope could not be ended");
+        for cgroup in cgroups(node) {
+            if let Err(error) = cgroup.kill() {
+                warn!(%error, "the processes of a scope could not be ended");
             }
         }
     }
@@ -84,24 +90,17 @@ pub fn drain(node: &mut Node, kill: bool, now: Moment) -> Option<Draining> {
     node.reap(now);
     if kill {
         // A process that was forked while the others ended.
-        for scope in node
-            .scopes
-            .values()
-            .filter(|scope| scope.cgroup.is_populated())
-        {
-            let _ = scope.cgroup.kill();
+        for cgroup in cgroups(node).filter(|cgroup| cgroup.is_populated()) {
+            let _ = cgroup.kill();
         }
     }
-    if node.scopes.is_empty() {
+    let left = cgroups(node).count();
+    if left == 0 {
         return None;
     }
-    let processes: usize = node
-        .scopes
-        .values()
-        .map(|scope| scope.cgroup.processes().len())
-        .sum();
+    let processes: usize = cgroups(node).map(|cgroup| cgroup.processes().len()).sum();
     Some(Draining {
-        scopes: u32::try_from(node.scopes.len()).unwrap_or(u32::MAX),
+        scopes: u32::try_from(left).unwrap_or(u32::MAX),
         processes: u32::try_from(processes).unwrap_or(u32::MAX),
     })
 }

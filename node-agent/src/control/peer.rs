@@ -8,6 +8,7 @@ use std::{
 
 use lanyard_protocol::frame::{FrameError, LONGEST};
 use prost::Message;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg, sockopt::socket_peercred,
 };
@@ -32,6 +33,16 @@ impl Peer {
             uid: credentials.uid.as_raw(),
             process,
         })
+    }
+
+    /// Whether the process has not ended; a zombie has.
+    pub(super) fn is_alive(&self) -> bool {
+        let mut polled = [PollFd::from_borrowed_fd(self.process(), PollFlags::IN)];
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        matches!(poll(&mut polled, Some(&at_once)), Ok(0))
     }
 
     /// A descriptor of the process itself: its number may be reused, this not.

@@ -10,7 +10,7 @@ use std::{
 use lanyard_access::object::ObjectKey;
 use lanyard_node_agent_abi::process::ArmedFile;
 use lanyard_protocol::control::{Admitted, Run, Variable, reply};
-use rustix::fs::{Mode, OFlags, major, minor, open};
+use rustix::fs::{FileType, Mode, OFlags, fstat, major, minor, open};
 use tokio::net::UnixStream;
 use tracing::warn;
 
@@ -179,15 +179,15 @@ fn file_that_runs(command: &OwnedFd) -> io::Result<ArmedFile> {
 fn interpreter(path: &str) -> io::Result<Option<String>> {
     // BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h
     let mut first = Vec::new();
-    // Never waits for the other end of a pipe, and never makes a terminal its own.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(open(path, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
+    // A look first: opening a pipe waits, and opening a device may act.
+    let looked = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    if FileType::from_raw_mode(fstat(&looked)?.st_mode) != FileType::RegularFile {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "it is not a plain file",
         ));
     }
+    let file = File::open(format!("/proc/self/fd/{}", looked.as_raw_fd()))?;
     file.take(256).read_to_end(&mut first)?;
     let Some(line) = first
         .strip_prefix(b"#!")

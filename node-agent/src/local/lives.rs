@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use lanyard_access::{
+    compile::History,
     digest::Sha256Digest,
     object::{ObjectKey, Uid},
 };
@@ -16,9 +17,10 @@ use crate::{kept::Life, node::Node};
 
 /// Takes a set of objects as what is written, or says why not: the last good state is kept then.
 ///
-/// An object that is there already is updated under the rules of an update. One that comes back exactly as
-/// it was has its old life, so that nothing begins anew by a file that was gone for a moment; one that
-/// comes back changed is another object.
+/// An object that is there already is updated under the rules of an update, also when it was changed while
+/// no node agent ran. One that comes back exactly as it was has its old life, so that nothing begins anew by
+/// a file that was gone for a moment; one that comes back changed is another object, unless it was revoked:
+/// a revocation is undone by another name alone.
 pub(super) fn take(node: &mut Node, set: Set) -> Result<(), Vec<String>> {
     if let Some(old) = &node.manifests {
         let refused = set.check_update(old);
@@ -30,6 +32,7 @@ pub(super) fn take(node: &mut Node, set: Set) -> Result<(), Vec<String>> {
         old: node.manifests.as_ref(),
         set: &set,
         lives: node.kept.lives.clone(),
+        history: node.compiler.history(),
     };
     let written = set.written(&mut lives);
     let lives = lives.lives;
@@ -48,6 +51,7 @@ struct Known<'a> {
     old: Option<&'a Set>,
     set: &'a Set,
     lives: Vec<Life>,
+    history: &'a History,
 }
 
 impl Lives for Known<'_> {
@@ -57,14 +61,15 @@ impl Lives for Known<'_> {
             .get(kind, key)
             .and_then(hash_of)
             .unwrap_or(Sha256Digest::new([0; 32]));
-        let is_update = self.old.is_some_and(|old| old.get(kind, key).is_some());
+        let is_update = self.old.is_none_or(|old| old.get(kind, key).is_some());
         let kind = kind.to_string();
         if let Some(life) = self
             .lives
             .iter_mut()
             .find(|life| life.kind == kind && life.key == *key)
         {
-            if !is_update && life.spec_hash != hash {
+            let is_another = !is_update && life.spec_hash != hash;
+            if is_another && !self.history.is_revoked(key, &life.uid) {
                 life.uid = new_uid();
             }
             life.spec_hash = hash;

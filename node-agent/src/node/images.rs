@@ -142,6 +142,12 @@ impl Node {
         {
             self.record(event, now);
         }
+        if known.principal == 0 {
+            // It may have been the agent until now.
+            for flow in self.flows.take_image(exec_id) {
+                destroy(&flow);
+            }
+        }
         self.release_held(exec_id);
     }
 

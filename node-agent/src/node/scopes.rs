@@ -1,6 +1,6 @@
 //! Scopes: made for a run, taken up after a restart, forgotten with their last process.
 
-use std::os::fd::BorrowedFd;
+use std::{collections::BTreeSet, os::fd::BorrowedFd};
 
 use lanyard_access::object::ObjectKey;
 use lanyard_node_agent_abi::process::ArmedFile;
@@ -11,7 +11,11 @@ use lanyard_protocol::{
 use tracing::{info, warn};
 
 use super::{Node, NodeError};
-use crate::{desired::Openings, kernel::clock::Moment, scope::Scope};
+use crate::{
+    desired::Openings,
+    kernel::clock::Moment,
+    scope::{Scope, ScopeError, cgroup::Cgroup},
+};
 
 impl Node {
     /// Makes a scope for `agent`, enforced and with its grants, that has no process yet.
@@ -24,12 +28,24 @@ impl Node {
         let id = self.kept.last_scope.wrapping_add(1).max(1);
         self.kept.last_scope = id;
         let scope = Scope::make(&self.place, id, agent, uid, now.wall.as_second())?;
-        let ports = scope.listeners.ports().map_err(NodeError::Ports)?;
-        self.maps.enforce(scope.cgroup.id(), id, ports)?;
         self.scopes.insert(id, scope);
-        self.apply_to_scope(id, now);
-        self.keep();
+        if let Err(error) = self.enforce_scope(id, now) {
+            if let Err(error) = self.forget_scope(id, now) {
+                warn!(%error, "a scope that was not made could not be removed yet");
+            }
+            return Err(error);
+        }
         Ok(id)
+    }
+
+    /// Without a note of its number nothing starts: another scope could be given the same one.
+    fn enforce_scope(&mut self, id: u32, now: Moment) -> Result<(), NodeError> {
+        if let Some(scope) = self.scopes.get(&id) {
+            let ports = scope.listeners.ports().map_err(NodeError::Ports)?;
+            self.maps.enforce(scope.cgroup.id(), id, ports)?;
+        }
+        self.apply_to_scope(id, now);
+        Ok(self.try_keep()?)
     }
 
     /// Moves a process into a scope, where the next file it executes must be `file`.
@@ -63,20 +79,23 @@ impl Node {
 
     /// Forgets scopes without processes.
     pub fn reap(&mut self, now: Moment) {
-        let empty: Vec<u32> = self
+        let is_empty = |cgroup: &Cgroup| !cgroup.is_populated();
+        let empty = self
             .scopes
             .iter()
-            .filter(|(_, scope)| !scope.cgroup.is_populated())
-            .map(|(id, _)| *id)
-            .collect();
+            .filter(|(_, scope)| is_empty(&scope.cgroup));
+        let empty: Vec<u32> = empty.map(|(id, _)| *id).collect();
         for id in empty {
             if let Err(error) = self.forget_scope(id, now) {
                 warn!(%error, "an empty scope could not be removed yet");
             }
         }
+        self.orphans
+            .retain(|cgroup| !is_empty(cgroup) || cgroup.remove().is_err());
     }
 
-    /// Forgets one scope: its grants, its broker, its cgroup and its root.
+    /// Forgets one scope: its grants, its broker, its cgroup and its root. What is kept of it goes before
+    /// what it has on disk: a start in between finds files without a scope, and removes them.
     pub fn forget_scope(&mut self, id: u32, now: Moment) -> Result<(), NodeError> {
         let (steps, _) = self.slots.steps(id, &Openings::new());
         for step in steps {
@@ -85,17 +104,22 @@ impl Node {
         let Some(scope) = self.scopes.get(&id) else {
             return Ok(());
         };
-        scope.remove(&self.place)?;
+        scope.cgroup.remove().map_err(ScopeError::from)?;
         self.maps.forget_scope(scope.cgroup.id(), id)?;
-        let event = Event::ScopeEnded {
-            scope: scope.reference(),
+        let Some(scope) = self.scopes.remove(&id) else {
+            return Ok(());
         };
-        self.scopes.remove(&id);
         self.brokers.remove(&id);
         self.images.forget_scope(id);
         self.refusals.forget_scope(id);
-        self.record(event, now);
+        self.record(
+            Event::ScopeEnded {
+                scope: scope.reference(),
+            },
+            now,
+        );
         self.keep();
+        scope.remove_files(&self.place);
         Ok(())
     }
 
@@ -104,7 +128,14 @@ impl Node {
         let in_kernel = self.maps.scopes();
         for (id, kept) in std::mem::take(&mut self.kept.scopes) {
             let name = kept.name.clone();
-            let scope = Scope::adopt(&self.place, id, kept)?;
+            // One that cannot be taken up must not keep the others from it: it is ended below.
+            let scope = match Scope::adopt(&self.place, id, kept) {
+                Ok(scope) => scope,
+                Err(error) => {
+                    warn!(%error, scope = name, "a scope could not be taken up; it is granted nothing any more");
+                    continue;
+                }
+            };
             let ports = scope.listeners.ports().map_err(NodeError::Ports)?;
             if in_kernel.get(&scope.cgroup.id()) == Some(&id) {
                 self.maps.set_ports(id, ports)?;
@@ -116,6 +147,53 @@ impl Node {
         }
         self.remove_stale_folders();
         Ok(())
+    }
+
+    /// Ends the grants of scopes that only the kernel knows, and keeps their numbers from being used again:
+    /// their processes live on behind the fence.
+    pub(super) fn end_unknown_scopes(&mut self) -> Result<(), NodeError> {
+        let in_kernel = self.maps.scopes().into_values();
+        let of_processes = self
+            .maps
+            .processes()
+            .into_values()
+            .map(|process| process.scope);
+        let principals: BTreeSet<u32> = self.slots.principals();
+        let used = in_kernel
+            .chain(of_processes)
+            .chain(principals.iter().copied())
+            .max();
+        self.kept.last_scope = self.kept.last_scope.max(used.unwrap_or(0));
+        for unknown in principals {
+            if self.scopes.contains_key(&unknown) {
+                continue;
+            }
+            let (steps, _) = self.slots.steps(unknown, &Openings::new());
+            for step in steps {
+                self.take(step)?;
+            }
+        }
+        self.find_orphans();
+        Ok(())
+    }
+
+    fn find_orphans(&mut self) {
+        let folders = std::fs::read_dir(&self.place.cgroup)
+            .into_iter()
+            .flatten()
+            .flatten();
+        for folder in folders.filter(|entry| entry.path().is_dir()) {
+            let name = folder.file_name();
+            if self.scopes.values().any(|scope| *name == *scope.name) {
+                continue;
+            }
+            match Cgroup::make(&folder.path()) {
+                Ok(cgroup) => self.orphans.push(cgroup),
+                Err(error) => {
+                    warn!(%error, "a cgroup that nothing is known of could not be looked at");
+                }
+            }
+        }
     }
 
     /// Removes what scopes of an earlier boot, or of a start that was cut short, have left: their roots are
@@ -137,12 +215,21 @@ impl Node {
         }
     }
 
-    /// Sends its scope's state to a broker, if one runs.
-    pub fn send_state(&self, id: u32) {
-        if let (Some(broker), Some(state)) = (self.brokers.get(&id), self.state_of(id)) {
-            broker.send(FromAgent {
-                message: Some(Message::State(state)),
-            });
+    /// Sends its scope's state to a broker, if one runs. One that does not read is ended, and started anew
+    /// with the state as it is.
+    pub fn send_state(&mut self, id: u32) {
+        let (Some(broker), Some(state)) = (self.brokers.get(&id), self.state_of(id)) else {
+            return;
+        };
+        let message = FromAgent {
+            message: Some(Message::State(state)),
+        };
+        if !broker.send(message) {
+            warn!(
+                scope = id,
+                "a broker does not read what it is told; it is started anew"
+            );
+            self.brokers.remove(&id);
         }
     }
 

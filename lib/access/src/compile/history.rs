@@ -71,6 +71,11 @@ impl History {
             .unwrap_or_default()
     }
 
+    /// Whether this life was ever revoked.
+    pub fn is_revoked(&self, key: &ObjectKey, uid: &Uid) -> bool {
+        self.life(key, uid).is_some_and(|life| life.revoked)
+    }
+
     /// Takes note of what happened to this uid and spec, as the caller kept it. What is known already is
     /// never softened by it.
     pub fn remember(&mut self, key: &ObjectKey, uid: &Uid, spec: &Sha256Digest, past: Past) {
