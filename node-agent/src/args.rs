@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Args;
+#[cfg(feature = "local")]
+use clap::{Parser, Subcommand};
 
 /// The node agent of Lanyard: attests processes, owns the kernel maps, runs the brokers.
+#[cfg(feature = "local")]
 #[derive(Debug, Parser)]
 #[command(name = "lanyard-node-agent", version)]
 pub struct Arguments {
@@ -14,13 +17,12 @@ pub struct Arguments {
 }
 
 /// What a node agent is started for.
+#[cfg(feature = "local")]
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Enforces on this machine from files, without a cluster
-    #[cfg(feature = "local")]
     Local(Local),
     /// Ends what an earlier node agent enforced on this machine
-    #[cfg(feature = "local")]
     Down(Down),
 }
 

@@ -4,6 +4,11 @@
 //! Every test has pins, a scope, a cgroup and a network of its own, so that tests may run beside each other
 //! and beside a real node agent.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail the test, as the test itself does"
+)]
+
 mod kernel {
     mod actor;
     mod destination;
@@ -22,6 +27,7 @@ mod kernel {
     mod handover;
     mod held;
     mod inbound;
+    mod other_peer;
     mod pins;
     mod process;
     mod resolver;
@@ -29,4 +35,5 @@ mod kernel {
     mod slot;
     mod sticky;
     mod storm;
+    mod transfer;
 }

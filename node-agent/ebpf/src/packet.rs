@@ -60,11 +60,7 @@ fn verdict(packet: *mut __sk_buff, direction: Direction) -> i32 {
 /// The peer first, then the grant: a socket can be disconnected, bound, made to listen, or given options and
 /// routes of its own after it was tagged, so that what counts is where this very packet goes or comes from.
 #[inline(always)]
-fn may_pass(
-    packet: *mut __sk_buff,
-    tag: &mut Tag,
-    direction: Direction,
-) -> Result<(), Cause> {
+fn may_pass(packet: *mut __sk_buff, tag: &mut Tag, direction: Direction) -> Result<(), Cause> {
     if tag.side == side::CLIENT {
         let Some(peer) = Peer::of(packet, direction) else {
             return Err(Cause::OtherPeer);
@@ -100,7 +96,11 @@ impl Peer {
         if first[0] == 0x45 {
             let at = if out { 16 } else { 12 };
             let word = u32::from_ne_bytes([first[at], first[at + 1], first[at + 2], first[at + 3]]);
-            let port = if out { [first[22], first[23]] } else { [first[20], first[21]] };
+            let port = if out {
+                [first[22], first[23]]
+            } else {
+                [first[20], first[21]]
+            };
             return Some(Self {
                 address: mapped(word),
                 port: u16::from_ne_bytes(port),
@@ -111,7 +111,11 @@ impl Peer {
         if first[0] >> 4 != 6 {
             return None;
         }
-        let address = if out { load::<16>(packet, 24)? } else { load::<16>(packet, 8)? };
+        let address = if out {
+            load::<16>(packet, 24)?
+        } else {
+            load::<16>(packet, 8)?
+        };
         let (protocol, ports_at) = if first[6] == HOP_BY_HOP {
             (jumbo(packet)?, 48)
         } else {

@@ -9,8 +9,8 @@ use lanyard_node_agent_abi::{cause::Cause, grant::carrier, tag::Tag};
 
 use crate::{
     connect::{
-        ALLOW, LOOPBACK4, LOOPBACK6, REFUSE, broker_port, bytes, is_mapped, mapped, mapped_words, socket,
-        user_ip4, user_ip6, user_port,
+        ALLOW, LOOPBACK4, LOOPBACK6, REFUSE, broker_port, bytes, is_mapped, mapped, mapped_words,
+        socket, user_ip4, user_ip6, user_port,
     },
     refusal::report_attempt,
     route::{self, Attempt, UDP, untied_tag},

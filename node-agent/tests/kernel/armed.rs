@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use aya::maps::{HashMap, Map, MapData};
+use lanyard_node_agent::kernel::Kernel;
 use lanyard_node_agent_abi::process::flags;
 
 use super::{
@@ -118,4 +120,18 @@ fn what_was_disarmed_is_not_compared() {
     node.maps().disarm(gate.pid()).unwrap();
     let actor = node.pass(gate);
     assert_eq!(flags_of(&mut node, &actor), 0);
+}
+
+#[test]
+fn a_demand_ends_with_the_process_it_was_made_of() {
+    let mut node = Node::start();
+    let actor = node.moved_in();
+    let pid = actor.pid;
+    node.maps().arm(pid, armed(python())).unwrap();
+    let pinned = MapData::from_pin(Kernel::pins(node.name()).map("ARMED")).unwrap();
+    let demands = HashMap::<_, u32, [u64; 2]>::try_from(Map::HashMap(pinned)).unwrap();
+    assert!(demands.get(&pid, 0).is_ok());
+    // Its number may be another process's next.
+    actor.end();
+    assert!(demands.get(&pid, 0).is_err());
 }

@@ -5,6 +5,7 @@ use lanyard_node_agent_abi::{cause::Cause, event::RefusalEvent, grant::carrier, 
 use super::{
     destination::{Destination, Family},
     node::Node,
+    other_peer::DISCONNECT,
     peer::{Peer, reach},
 };
 
@@ -180,10 +181,7 @@ fn a_socket_that_was_connected_is_judged_anew_for_where_it_goes_next() {
     node.grant(level::IMAGE, &to, carrier::DIRECT);
     actor.connect(&to).unwrap();
     peer.accept();
-    let disconnect = "import ctypes
-libc = ctypes.CDLL(None, use_errno=True)
-assert libc.connect(s.fileno(), bytes(16), 16) == 0";
-    actor.run(disconnect);
+    actor.run(DISCONNECT);
     let again = |to: &Destination| format!("s.connect(({:?}, {}))", to.host(), to.port());
     assert_eq!(actor.attempt(&again(&elsewhere)), Err("EPERM".into()));
     assert!(other.has_nobody());

@@ -82,7 +82,6 @@ fn flood(node: &mut Node, family: Family) {
     let (sent, received) = (number(&mut actor, "sent"), number(&mut peer, "received"));
     let last = number(&mut peer, "last");
     let late = last.cast_signed() - deadline.cast_signed();
-    println!("{family:?}: {received} bytes, the last {late} ns after the deadline");
     assert!(received > 0, "{family:?}: the grant was worth something");
     assert!(
         received < sent,

@@ -44,7 +44,7 @@ pub(crate) struct Node {
     kernel: Option<Kernel>,
     heard: Heard,
     slots: u32,
-    _leftovers: Leftovers,
+    leftovers: Leftovers,
     _network: Network,
 }
 
@@ -77,7 +77,7 @@ impl Node {
             kernel: None,
             heard: Heard::default(),
             slots: 0,
-            _leftovers: leftovers,
+            leftovers,
             _network: network,
         };
         assert!(!node.agent_starts(), "nothing of an earlier test is there");
@@ -102,7 +102,7 @@ impl Node {
 
     /// By what its pins are found.
     pub(crate) fn name(&self) -> &str {
-        &self._leftovers.name
+        &self.leftovers.name
     }
 
     pub(crate) fn maps(&mut self) -> &mut Maps {

@@ -218,3 +218,25 @@ fn an_ended_grant_that_comes_back_does_not_bring_back_a_severed_connection() {
     );
     assert_eq!(accepted.end(), Some(ErrorKind::ConnectionReset));
 }
+
+#[test]
+fn an_image_that_is_refused_later_loses_what_it_has() {
+    let mut node = Node::start();
+    for open in [direct, brokered] {
+        for family in Family::ALL {
+            let Open {
+                mut actor,
+                mut accepted,
+                slot,
+                ..
+            } = open(&mut node, family);
+            actor.send("before");
+            assert_eq!(accepted.receive(6), "before");
+            node.attest(&actor, 0, level::NONE);
+            actor.send("after");
+            let event = node.refusal_of(Cause::ImageRefused, |event| event.slot == slot);
+            assert_eq!(event.exec_id, actor.exec_id, "{family:?}");
+            assert!(accepted.has_nothing(), "{family:?}");
+        }
+    }
+}

@@ -54,7 +54,8 @@ fn nothing_is_lost_and_nothing_is_left() {
         );
     }
     assert_eq!(node.maps().processes().len(), actors.len());
-    let executed_each = EACH / 3 + EACH / 3 + usize::from(EACH % 3 > 0) + usize::from(EACH % 3 > 1);
+    let executed_each =
+        EACH / 3 + EACH / 3 + usize::from(!EACH.is_multiple_of(3)) + usize::from(EACH % 3 > 1);
     let events = node.other_execs();
     let count = |kind| events.iter().filter(|event| event.kind == kind).count();
     assert_eq!(count(exec::EXECUTED), executed_each * actors.len());

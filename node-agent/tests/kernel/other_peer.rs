@@ -1,0 +1,97 @@
+//! A socket with leave to go to one peer is turned towards another: its packets are looked at, each by itself.
+
+use lanyard_node_agent_abi::{cause::Cause, grant::carrier, process::level};
+use serde_json::json;
+
+use super::{
+    actor::Actor,
+    destination::{Destination, Family},
+    node::Node,
+    peer::Peer,
+};
+
+/// Undoes a connect of the socket `s`, which keeps its tag.
+pub(super) const DISCONNECT: &str = "import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.connect(s.fileno(), bytes(16), 16) == 0";
+
+fn host(family: Family) -> (Peer, Destination) {
+    let peer = Peer::at(family.real());
+    let to = family.to(family.real(), peer.port());
+    (peer, to)
+}
+
+/// Starts to connect a new socket with an option, and waits for nothing.
+fn begin_to_connect(actor: &mut Actor, to: &Destination, option: &str) {
+    let (host, port) = (to.host(), to.port());
+    actor.run(&format!(
+        "s = socket.socket(family({host:?}))\ns.settimeout(0)\n{option}"
+    ));
+    let begun = actor.run(&format!("s.connect_ex(({host:?}, {port}))"));
+    assert_eq!(
+        begun,
+        json!(libc::EINPROGRESS),
+        "the verdict is about the packet"
+    );
+}
+
+#[test]
+fn a_connected_socket_that_is_made_to_listen_is_reached_by_nobody() {
+    let mut node = Node::start();
+    let (mut actor, mut caller) = (node.attested(level::IMAGE), node.outside());
+    for family in Family::ALL {
+        let (peer, to) = host(family);
+        node.grant(level::IMAGE, &to, carrier::DIRECT);
+        actor.connect(&to).unwrap();
+        peer.accept();
+        actor.run(DISCONNECT);
+        actor.run("s.listen()\ns.settimeout(0)");
+        let port = actor.run("s.getsockname()[1]").as_u64().unwrap();
+        let listening = family.to(family.real(), u16::try_from(port).unwrap());
+        begin_to_connect(&mut caller, &listening, "pass");
+        let event = node.refusal(Cause::OtherPeer);
+        assert_eq!(event.tgid, actor.pid, "{family:?}");
+        assert_eq!(
+            actor.attempt("s.accept()"),
+            Err("EAGAIN".into()),
+            "{family:?}"
+        );
+        // The caller may go wherever it likes.
+        caller.connect(&to).unwrap();
+    }
+}
+
+#[test]
+fn a_route_in_the_options_of_a_packet_leads_nowhere() {
+    let mut node = Node::start();
+    let mut actor = node.attested(level::IMAGE);
+    let (peer, to) = host(Family::V4);
+    node.grant(level::IMAGE, &to, carrier::DIRECT);
+    // A loose source route by way of 10.99.0.9 (RFC 791).
+    let route =
+        "s.setsockopt(socket.SOL_IP, socket.IP_OPTIONS, bytes([131, 7, 4, 10, 99, 0, 9, 0]))";
+    begin_to_connect(&mut actor, &to, route);
+    let event = node.refusal(Cause::OtherPeer);
+    assert_eq!((event.tgid, event.address), (actor.pid, to.bytes()));
+    assert!(peer.has_nobody());
+    actor.connect(&to).unwrap();
+    peer.accept();
+}
+
+#[test]
+fn a_route_in_a_header_of_a_packet_leads_nowhere() {
+    let mut node = Node::start();
+    let mut actor = node.attested(level::IMAGE);
+    let (peer, to) = host(Family::V6);
+    node.grant(level::IMAGE, &to, carrier::DIRECT);
+    // A segment routing header by way of fd99::53 (RFC 8754, 2); the last segment is the destination's place.
+    let route = "via = socket.inet_pton(socket.AF_INET6, 'fd99::53')
+route = bytes([0, 4, 4, 1, 1, 0, 0, 0]) + bytes(16) + via
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, route)";
+    begin_to_connect(&mut actor, &to, route);
+    let event = node.refusal(Cause::OtherPeer);
+    assert_eq!((event.tgid, event.address), (actor.pid, to.bytes()));
+    assert!(peer.has_nobody());
+    actor.connect(&to).unwrap();
+    peer.accept();
+}
