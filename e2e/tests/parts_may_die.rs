@@ -1,11 +1,16 @@
 //! Promise 9, as far as it goes today: parts may die, and nothing opens.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail the test, as the test itself does"
+)]
+
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    process::Stdio,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
-use lanyard_e2e::scenes::Stage;
+use lanyard_e2e::{scenes::Stage, service};
 
 /// Asks for what is granted and for what is not, each time a line comes.
 const ASKING: &str = r#"
@@ -25,75 +30,84 @@ for line in sys.stdin:
     print(asked(sys.argv[1]), asked(sys.argv[2]), connected(sys.argv[3], sys.argv[4]), flush=True)
 "#;
 
+/// An agent that asks when it is told to.
+struct Asking {
+    agent: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Asking {
+    /// Of two URLs, and of a connection to a port of the service's host.
+    fn start(stage: &Stage, url: &str, other_url: &str, port: u16) -> Self {
+        let (address, port) = (stage.lab.address(), port.to_string());
+        let mut command = stage.python(&["-c", ASKING, url, other_url, &address, &port]);
+        let mut agent = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = agent.stdin.take().unwrap();
+        let output = BufReader::new(agent.stdout.take().unwrap());
+        Self {
+            agent,
+            input,
+            output,
+        }
+    }
+
+    fn ask(&mut self) -> String {
+        self.input.write_all(b"ask\n").unwrap();
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn end(mut self) {
+        drop(self.input);
+        self.agent.wait().unwrap();
+    }
+}
+
 #[test]
 fn an_agent_lives_through_the_death_and_return_of_everything() {
     let mut stage = Stage::set().unwrap();
-    let (address, ungranted) = (
-        stage.lab.address(),
-        lanyard_e2e::service::PEER_PORT.to_string(),
-    );
     let (url, plain) = (stage.url("/"), stage.plain_url("/"));
-    let mut agent = stage.python(&["-c", ASKING, &url, &plain, &address, &ungranted]);
-    let mut agent = agent
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = agent.stdin.take().unwrap();
-    let mut output = BufReader::new(agent.stdout.take().unwrap());
-    let mut ask = || {
-        input.write_all(b"ask\n").unwrap();
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        line.trim().to_owned()
-    };
+    let mut agent = Asking::start(&stage, &url, &plain, service::PEER_PORT);
     assert_eq!(
-        ask(),
+        agent.ask(),
         "200 200 refused",
         "alive: {}",
         stage.lanyard.daemon_log()
     );
     stage.lanyard.kill_everything().unwrap();
+    let dead = agent.ask();
     assert_eq!(
-        ask(),
-        "refused 200 refused",
-        "dead: the broker's access is gone, the kernel's is as it was"
+        dead, "refused 200 refused",
+        "the broker's access is gone, the kernel's is as it was"
     );
     stage.lanyard.start(&stage.lab).unwrap();
     assert_eq!(
-        ask(),
+        agent.ask(),
         "200 200 refused",
         "back: {}",
         stage.lanyard.daemon_log()
     );
-    drop(input);
-    agent.wait().unwrap();
+    agent.end();
 }
 
 /// A number that is used twice would hand one agent's grants to what is left of another.
 #[test]
 fn what_is_left_of_a_forgotten_scope_gets_no_grants_of_a_new_one() {
     let mut stage = Stage::set().unwrap();
-    let (address, granted) = (
-        stage.lab.address(),
-        lanyard_e2e::service::PLAIN_PORT.to_string(),
-    );
     let plain = stage.plain_url("/");
-    let mut agent = stage.python(&["-c", ASKING, &plain, &plain, &address, &granted]);
-    let mut agent = agent
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = agent.stdin.take().unwrap();
-    let mut output = BufReader::new(agent.stdout.take().unwrap());
-    let mut ask = || {
-        input.write_all(b"ask\n").unwrap();
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        line.trim().to_owned()
-    };
-    assert_eq!(ask(), "200 200 connected", "{}", stage.lanyard.daemon_log());
+    let mut agent = Asking::start(&stage, &plain, &plain, service::PLAIN_PORT);
+    assert_eq!(
+        agent.ask(),
+        "200 200 connected",
+        "{}",
+        stage.lanyard.daemon_log()
+    );
     stage.lanyard.kill_everything().unwrap();
     std::fs::remove_file(stage.lab.path("state/state.json")).unwrap();
     stage.lanyard.start(&stage.lab).unwrap();
@@ -102,13 +116,13 @@ fn what_is_left_of_a_forgotten_scope_gets_no_grants_of_a_new_one() {
         "a new scope works"
     );
     assert_eq!(
-        ask(),
+        agent.ask(),
         "refused refused refused",
         "{}",
         stage.lanyard.daemon_log()
     );
     let left = stage.lanyard.down().unwrap();
-    agent.wait().unwrap();
+    agent.end();
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 

@@ -1,5 +1,7 @@
 //! What an API server would keep of objects that come from files: which life of which object each is.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use lanyard_access::{
     compile::History,
@@ -31,14 +33,14 @@ pub(super) fn take(node: &mut Node, set: Set) -> Result<(), Vec<String>> {
     let mut lives = Known {
         old: node.manifests.as_ref(),
         set: &set,
-        lives: node.kept.lives.clone(),
+        lives: by_name(&node.kept.lives),
         history: node.compiler.history(),
     };
     let written = set.written(&mut lives);
     let lives = lives.lives;
     match written {
         Ok(written) => {
-            node.kept.lives = lives;
+            node.kept.lives = lives.into_values().collect();
             node.compiler.replace(written);
             node.manifests = Some(set);
             Ok(())
@@ -50,7 +52,7 @@ pub(super) fn take(node: &mut Node, set: Set) -> Result<(), Vec<String>> {
 struct Known<'a> {
     old: Option<&'a Set>,
     set: &'a Set,
-    lives: Vec<Life>,
+    lives: BTreeMap<(String, ObjectKey), Life>,
     history: &'a History,
 }
 
@@ -62,27 +64,19 @@ impl Lives for Known<'_> {
             .and_then(hash_of)
             .unwrap_or(Sha256Digest::new([0; 32]));
         let is_update = self.old.is_none_or(|old| old.get(kind, key).is_some());
-        let kind = kind.to_string();
-        if let Some(life) = self
-            .lives
-            .iter_mut()
-            .find(|life| life.kind == kind && life.key == *key)
-        {
-            let is_another = !is_update && life.spec_hash != hash;
-            if is_another && !self.history.is_revoked(key, &life.uid) {
-                life.uid = new_uid();
-            }
-            life.spec_hash = hash;
-            return life.uid.clone();
-        }
-        let life = Life {
-            kind,
+        let name = (kind.to_string(), key.clone());
+        let life = self.lives.entry(name).or_insert_with(|| Life {
+            kind: kind.to_string(),
             key: key.clone(),
             uid: new_uid(),
             spec_hash: hash,
-        };
-        self.lives.push(life.clone());
-        life.uid
+        });
+        let is_another = !is_update && life.spec_hash != hash;
+        if is_another && !self.history.is_revoked(key, &life.uid) {
+            life.uid = new_uid();
+        }
+        life.spec_hash = hash;
+        life.uid.clone()
     }
 
     /// The compiler's own history knows.
@@ -92,11 +86,14 @@ impl Lives for Known<'_> {
 }
 
 fn new_uid() -> Uid {
-    let mut bytes = [0; 16];
-    // Without randomness there is no telling lives apart; a start without it would be worse than none.
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .unwrap_or_else(|error| panic!("the kernel has no randomness: {error}"));
-    Uid::new(Uuid::from_bytes(bytes).to_string())
+    Uid::new(Uuid::new_v4().to_string())
+}
+
+fn by_name(lives: &[Life]) -> BTreeMap<(String, ObjectKey), Life> {
+    let named = lives
+        .iter()
+        .map(|life| ((life.kind.clone(), life.key.clone()), life.clone()));
+    named.collect()
 }
 
 fn hash_of(object: &Object) -> Option<Sha256Digest> {
