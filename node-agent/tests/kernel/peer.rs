@@ -35,6 +35,7 @@ impl Peer {
         let (stream, _) = until("a connection comes", || self.0.accept().ok());
         stream.set_nonblocking(false).expect("set a stream");
         stream.set_read_timeout(Some(LIMIT)).expect("set a stream");
+        stream.set_write_timeout(Some(LIMIT)).expect("set a stream");
         Stream(stream)
     }
 
