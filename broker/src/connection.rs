@@ -19,7 +19,7 @@ use lanyard_protocol::{
     broker::{Attestation, Level},
     record::{Event, Process},
 };
-use rustix::net::ipproto;
+use rustix::net::{ipproto, sockopt};
 use thiserror::Error;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsAcceptor;
@@ -93,13 +93,18 @@ pub(crate) async fn serve(
     if tag.carrier == carrier::RESOLVER {
         return Ok(resolver::service::serve_stream(&broker, stream).await?);
     }
+    // Until it is carried, closing resets (tcp(7)): the kernel lets no other end of a refused one through.
+    stream.set_zero_linger()?;
     let client = identify(&broker, &tag).await?;
     let name = broker.scope().names.name(client.address).cloned();
     match name {
-        Some(name) => intercept(broker, stream, client, name).await,
+        Some(name) => {
+            carried(&stream)?;
+            intercept(broker, stream, client, name).await
+        }
         // It was held: the first packet after the attestation makes its tag a broker's.
         None if !is_virtual(&tag.address) => splice::serve(&broker, stream, &client).await,
-        None => Err(refuse(&broker, &client, ConnectionReason::NoGrant)),
+        None => Err(refuse(&broker, &client, ConnectionReason::NoGrant).await),
     }
 }
 
@@ -123,7 +128,7 @@ async fn identify(broker: &Broker, tag: &Tag) -> Result<Client, ConnectionError>
     let Some(level) = level else {
         let reason = ConnectionReason::NoIdentity;
         let why = attestation_reason(&attestation.reason);
-        record_refusal(broker, process, SocketAddr::new(address, port), reason, why);
+        record_refusal(broker, process, SocketAddr::new(address, port), reason, why).await;
         return Err(ConnectionError::Refused(reason));
     };
     Ok(Client {
@@ -194,7 +199,7 @@ async fn intercept(
 }
 
 /// Records that a connection is refused, and says so.
-pub(crate) fn refuse(
+pub(crate) async fn refuse(
     broker: &Broker,
     client: &Client,
     reason: ConnectionReason,
@@ -205,11 +210,18 @@ pub(crate) fn refuse(
         client.destination(),
         reason,
         None,
-    );
+    )
+    .await;
     ConnectionError::Refused(reason)
 }
 
-fn record_refusal(
+/// From now on closing waits for what was sent, as it always does.
+pub(crate) fn carried(stream: &TcpStream) -> std::io::Result<()> {
+    Ok(sockopt::set_socket_linger(stream, None)?)
+}
+
+/// Returns when it is recorded: before the process learns of it, so that `explain --last` finds it.
+async fn record_refusal(
     broker: &Broker,
     process: Process,
     destination: SocketAddr,
@@ -217,12 +229,15 @@ fn record_refusal(
     identity: Option<AttestationReason>,
 ) {
     let scope = broker.scope();
-    broker.agent.record_soon(&Event::ConnectionRefused {
+    let refused = Event::ConnectionRefused {
         scope: scope.reference.clone(),
         process,
         destination: Some(destination),
         name: scope.names.name(destination.ip()).cloned(),
         reason,
         identity,
-    });
+    };
+    if let Err(error) = broker.agent.record(&refused).await {
+        tracing::warn!(%error, "a refusal could not be recorded");
+    }
 }

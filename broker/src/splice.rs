@@ -13,7 +13,7 @@ use tokio::{io::copy_bidirectional, net::TcpStream};
 use crate::{
     broker::Broker,
     clock,
-    connection::{Client, ConnectionError, refuse},
+    connection::{Client, ConnectionError, carried, refuse},
     deadline, scope,
     upstream::connect_one,
 };
@@ -26,7 +26,7 @@ pub(crate) async fn serve(
 ) -> Result<(), ConnectionError> {
     let grant = match allowed(broker, client) {
         Ok(grant) => grant,
-        Err(reason) => return Err(refuse(broker, client, reason)),
+        Err(reason) => return Err(refuse(broker, client, reason).await),
     };
     let allowed = Event::ConnectionAllowed {
         scope: broker.scope().reference.clone(),
@@ -36,12 +36,13 @@ pub(crate) async fn serve(
     };
     let recorded = broker.agent.record(&allowed).await;
     recorded.map_err(ConnectionError::Record)?;
+    carried(&stream)?;
     let reference = scope::reference(&grant);
     let mut changes = broker.watch_scope();
     let mut service = tokio::select! {
         service = connect_one(client.destination()) => service?,
         () = deadline::ended(&mut changes, &reference) => {
-            return Err(refuse(broker, client, ConnectionReason::GrantEnded));
+            return Err(refuse(broker, client, ConnectionReason::GrantEnded).await);
         }
     };
     tokio::select! {

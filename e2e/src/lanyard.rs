@@ -146,10 +146,20 @@ impl Lanyard {
         serde_json::from_slice(&output.stdout).context("read the status")
     }
 
-    /// What `lanyard explain --last` says.
-    pub fn explain_last(&self) -> Result<String> {
-        let output = lab::run(&mut self.command(&["explain", "--last"]))?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    /// What `lanyard explain --last` says, once it says `word`: what the kernel refuses is told a moment after
+    /// the program learns of it.
+    pub fn explain_last(&self, word: &str) -> Result<String> {
+        let mut said = String::new();
+        let explained = wait::until(
+            &format!("explain says {word}"),
+            Duration::from_secs(10),
+            || {
+                let output = lab::run(&mut self.command(&["explain", "--last"]))?;
+                said = String::from_utf8_lossy(&output.stdout).into_owned();
+                Ok(said.contains(word).then(|| said.clone()))
+            },
+        );
+        explained.with_context(|| format!("it says: {said}"))
     }
 
     /// Every record so far.

@@ -30,29 +30,22 @@ impl Flows {
         self.by_slot.remove(&slot).unwrap_or_default()
     }
 
-    /// An image is settled: its held connections come under the slots that `slot_of` names, and those
-    /// without one are returned, for they end now.
-    pub fn release(
-        &mut self,
-        exec_id: ExecId,
-        slot_of: impl Fn(&FlowEvent) -> Option<u32>,
-    ) -> Vec<FlowEvent> {
-        let mut refused = Vec::new();
+    /// An image is settled: its held connections come under the slots that `slot_of` names. Those without one
+    /// are forgotten: the broker, which has them, records that they are refused and resets them.
+    pub fn release(&mut self, exec_id: ExecId, slot_of: impl Fn(&FlowEvent) -> Option<u32>) {
         for flow in self.held.remove(&exec_id).unwrap_or_default() {
-            match slot_of(&flow) {
-                Some(slot) => push(
+            if let Some(slot) = slot_of(&flow) {
+                push(
                     self.by_slot.entry(slot).or_default(),
                     FlowEvent { slot, ..flow },
-                ),
-                None => refused.push(flow),
+                );
             }
         }
-        refused
     }
 
     /// Takes the connections of an image that is the agent no more.
     pub fn take_image(&mut self, exec_id: ExecId) -> Vec<FlowEvent> {
-        let mut taken: Vec<FlowEvent> = self.held.remove(&exec_id).into_iter().flatten().collect();
+        let mut taken = Vec::new();
         for flows in self.by_slot.values_mut() {
             taken.extend(flows.iter().filter(|flow| flow.exec_id == exec_id));
             flows.retain(|flow| flow.exec_id != exec_id);
@@ -95,15 +88,28 @@ mod tests {
     }
 
     #[test]
-    fn a_held_connection_comes_under_its_slot_or_is_refused() {
+    fn a_held_connection_comes_under_its_slot_or_is_left_to_the_broker() {
         let mut flows = Flows::default();
         flows.established(flow(1, 0, 80));
         flows.established(flow(1, 0, 81));
-        let refused = flows.release(1, |flow| (flow.port == 80).then_some(7));
+        flows.release(1, |flow| (flow.port == 80).then_some(7));
         assert_eq!(
-            refused.iter().map(|flow| flow.port).collect::<Vec<_>>(),
-            [81]
+            flows
+                .take(7)
+                .iter()
+                .map(|flow| flow.port)
+                .collect::<Vec<_>>(),
+            [80]
         );
+        assert!(flows.held.is_empty());
+    }
+
+    #[test]
+    fn an_image_that_is_the_agent_no_more_gives_up_its_connections_alone() {
+        let mut flows = Flows::default();
+        flows.established(flow(1, 7, 80));
+        flows.established(flow(2, 7, 81));
+        assert_eq!(flows.take_image(1).len(), 1);
         assert_eq!(flows.take(7).len(), 1);
     }
 

@@ -28,7 +28,7 @@ pub(crate) async fn serve_datagrams(broker: Arc<Broker>, socket: UdpSocket) -> i
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
             Err(error) => return error,
         };
-        let Some(reply) = reply(&broker, &query[..length]) else {
+        let Some(reply) = reply(&broker, &query[..length]).await else {
             continue;
         };
         // A client that cannot be answered asks again.
@@ -52,7 +52,7 @@ pub(crate) async fn serve_stream(broker: &Broker, mut stream: TcpStream) -> io::
             return Ok(());
         }
         timeout(IDLE, stream.read_exact(&mut query[..length])).await??;
-        let Some(reply) = reply(broker, &query[..length]) else {
+        let Some(reply) = reply(broker, &query[..length]).await else {
             return Ok(());
         };
         let length = u16::try_from(reply.len()).map_err(io::Error::other)?;
@@ -61,16 +61,20 @@ pub(crate) async fn serve_stream(broker: &Broker, mut stream: TcpStream) -> io::
     }
 }
 
-fn reply(broker: &Broker, query: &[u8]) -> Option<Vec<u8>> {
+/// A refusal is recorded before it is answered, so that `explain --last` finds it.
+async fn reply(broker: &Broker, query: &[u8]) -> Option<Vec<u8>> {
     let scope = broker.scope();
     let Answer { bytes, refused } = answer(query, &scope.names, broker.families)?;
     if let Some(name) = refused
         && broker.refused_names.is_due(&name, clock::boot_now())
     {
-        broker.agent.record_soon(&Event::NameRefused {
+        let refused = Event::NameRefused {
             scope: scope.reference.clone(),
             name,
-        });
+        };
+        if let Err(error) = broker.agent.record(&refused).await {
+            tracing::warn!(%error, "a refused name could not be recorded");
+        }
     }
     Some(bytes)
 }

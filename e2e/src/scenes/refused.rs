@@ -13,7 +13,7 @@ pub fn changed_program_is_refused(stage: &Stage) -> Result<Evidence> {
     let by_name = stage
         .curl(&["--max-time", "15", &stage.url("/")])
         .output()?;
-    let explained = stage.lanyard.explain_last()?;
+    let explained = stage.lanyard.explain_last(&changed)?;
     let by_address = stage
         .curl(&["--max-time", "15", &stage.plain_url("/")])
         .output()?;
@@ -68,12 +68,12 @@ pub fn other_host_is_refused(stage: &Stage) -> Result<Evidence> {
     let before = stage.service.requests()?.len();
     let name = format!("https://{}/", service::OTHER_NAME);
     let by_name = stage.curl(&["--max-time", "15", &name]).output()?;
-    let explained = stage.lanyard.explain_last()?;
+    let explained = stage.lanyard.explain_last(service::OTHER_NAME)?;
     let address = format!("https://{}/", stage.lab.address());
     let by_address = stage
         .curl(&["--max-time", "15", "--insecure", &address])
         .output()?;
-    let of_address = stage.lanyard.explain_last()?;
+    stage.lanyard.explain_last(&stage.lab.address())?;
     ensure!(
         by_name.status.code() == Some(6),
         "the other name was resolved: {by_name:?}"
@@ -82,14 +82,6 @@ pub fn other_host_is_refused(stage: &Stage) -> Result<Evidence> {
     ensure!(
         !by_address.status.success() && by_address.stdout.is_empty(),
         "the other address was reached: {by_address:?}"
-    );
-    ensure!(
-        explained.contains(service::OTHER_NAME),
-        "explain is about something else: {explained}"
-    );
-    ensure!(
-        of_address.contains(&stage.lab.address()),
-        "explain is about something else: {of_address}"
     );
     ensure!(
         stage.service.requests()?.len() == before,

@@ -151,13 +151,13 @@ impl Node {
         self.release_held(exec_id);
     }
 
-    /// Brings connections that were held for an image under their grants, or ends them, if it is settled.
+    /// Brings connections that were held for an image under their grants, if it is settled.
     pub(super) fn release_held(&mut self, exec_id: ExecId) {
         let Some(image) = self.images.get(exec_id).and_then(KnownImage::to_abi) else {
             return;
         };
         let slots = &self.slots;
-        let refused = self.flows.release(exec_id, |flow| {
+        self.flows.release(exec_id, |flow| {
             let key = Key {
                 principal: image.principal,
                 address: mapped(crate::refusals::socket_address(flow.address, 0).ip()),
@@ -166,9 +166,6 @@ impl Node {
             };
             slots.slot_of(&key)
         });
-        for flow in refused {
-            destroy(&flow);
-        }
     }
 }
 
