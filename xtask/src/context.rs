@@ -22,6 +22,8 @@ pub(crate) struct Environment {
     cargo: PathBuf,
     #[arg(long, env = "XDG_CACHE_HOME", global = true, hide = true)]
     cache: Option<PathBuf>,
+    #[arg(long, env = "CARGO_TARGET_DIR", global = true, hide = true)]
+    target: Option<PathBuf>,
 }
 
 /// The checkout, and the tools used on it.
@@ -33,6 +35,7 @@ pub(crate) struct Context {
     /// Whether a skipped test is a failure.
     pub(crate) ci: bool,
     cargo: PathBuf,
+    target: PathBuf,
 }
 
 impl Context {
@@ -47,7 +50,10 @@ impl Context {
                 .context("the home folder is not known: set HOME")?
                 .join(".cache"),
         };
+        // What cargo itself goes by, so that what it builds is found.
+        let target = root.join(environment.target.unwrap_or_else(|| "target".into()));
         Ok(Self {
+            target,
             root,
             tools: cache.join("lanyard/tools"),
             ci: environment.ci,
@@ -65,7 +71,7 @@ impl Context {
 
     /// Where cargo puts what it builds.
     pub(crate) fn target(&self) -> PathBuf {
-        self.root.join("target")
+        self.target.clone()
     }
 }
 

@@ -138,3 +138,25 @@ fn a_datagram_in_pieces_is_refused_as_a_whole_one_is() {
     assert!(host.has_nothing());
     node.refusal(Cause::Untagged);
 }
+
+#[test]
+fn an_address_that_says_no_family_is_judged_like_one_that_does() {
+    let mut node = Node::start();
+    let (mut actor, mut outside) = (node.attested(level::IMAGE), node.outside());
+    let host = Datagrams::at(Family::V4.real(), 0);
+    // To IPv4 a family of zero is its own (udp_sendmsg).
+    let code = format!(
+        "import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+s = socket.socket(type=socket.SOCK_DGRAM)
+to = struct.pack('=H', socket.AF_UNSPEC) + struct.pack('!H', {}) + socket.inet_aton('10.99.0.1') + bytes(8)
+if libc.sendto(s.fileno(), b'hello', 5, 0, to, 16) < 0:
+    raise OSError(ctypes.get_errno(), 'sendto')",
+        host.address().port()
+    );
+    assert_eq!(actor.attempt(&code), Err("EPERM".into()));
+    node.refusal(Cause::NoGrant);
+    assert!(host.has_nothing());
+    outside.run(&code);
+    assert_eq!(host.receive().0, "hello");
+}

@@ -57,7 +57,8 @@ impl Drop for Network {
     }
 }
 
-fn ip(batch: &str) {
+/// Runs commands of ip in this thread's network.
+pub(crate) fn ip(batch: &str) {
     let mut ip = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())

@@ -1,21 +1,15 @@
 //! What a node agent does, done by a test step by step.
 
-use std::{
-    fs,
-    os::fd::AsFd,
-    path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
-};
+mod events;
+mod leftovers;
+
+use std::{fs, os::fd::AsFd, path::Path, process};
 
 use lanyard_node_agent::{
-    kernel::{Kernel, Maps, Rings, clock::Moment},
+    kernel::{Kernel, Maps, clock::Moment},
     scope::cgroup::Cgroup,
 };
 use lanyard_node_agent_abi::{
-    cause::Cause,
-    event::{ExecEvent, FlowEvent, RefusalEvent, exec},
     grant::{Grant, GrantKey, Slot},
     process::{ArmedFile, Image},
 };
@@ -25,8 +19,11 @@ use super::{
     destination::Destination,
     network::Network,
     peer::Broker,
-    wait::{until, within_limit},
 };
+use events::Heard;
+use leftovers::Leftovers;
+
+pub(crate) use leftovers::attach_root;
 
 /// A deadline that no test lives to see.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -48,32 +45,17 @@ pub(crate) struct Node {
     _network: Network,
 }
 
-/// Events that nobody asked for yet.
-#[derive(Default)]
-struct Heard {
-    execs: Vec<ExecEvent>,
-    refusals: Vec<RefusalEvent>,
-    flows: Vec<FlowEvent>,
-}
-
 impl Node {
     pub(crate) fn start() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let number = leftovers::number();
         let scope = process::id() * 1_000 + number;
-        let name = format!("test-{}-{number}", process::id());
         let network = Network::enter();
-        let cgroup = Cgroup::make(&attach_root().join(format!("lanyard-{name}")));
-        let cgroup = cgroup.expect("make a cgroup");
-        let leftovers = Leftovers {
-            name,
-            cgroup: cgroup.clone(),
-        };
+        let leftovers = Leftovers::of(number);
         let mut node = Self {
             scope,
             principal: scope + 500,
             broker: Broker::listen(),
-            cgroup,
+            cgroup: leftovers.cgroup.clone(),
             kernel: None,
             heard: Heard::default(),
             slots: 0,
@@ -212,94 +194,6 @@ impl Node {
         self.maps().set_slot(slot, slot_now).expect("write a slot");
     }
 
-    /// How often the kernel refused for that cause.
-    pub(crate) fn refusals(&mut self, cause: Cause) -> u64 {
-        self.maps().counters().expect("read the counters")[cause.name()]
-    }
-
-    /// Waits for a refusal with that cause, told of and counted.
-    pub(crate) fn refusal(&mut self, cause: Cause) -> RefusalEvent {
-        self.refusal_of(cause, |_| true)
-    }
-
-    /// Waits for a refusal with that cause of what is wanted, told of and counted.
-    pub(crate) fn refusal_of(
-        &mut self,
-        cause: Cause,
-        is_wanted: impl Fn(&RefusalEvent) -> bool,
-    ) -> RefusalEvent {
-        let event = until("a refusal is told of", || {
-            self.listen();
-            take(&mut self.heard.refusals, |event| {
-                event.cause == cause as u32 && is_wanted(event)
-            })
-        });
-        assert!(
-            self.refusals(cause) > 0,
-            "{cause:?} was told of, and not counted"
-        );
-        event
-    }
-
-    /// Waits until a process was told of that executed something.
-    pub(crate) fn executed(&mut self, tgid: u32) -> ExecEvent {
-        until("an execution is told of", || {
-            self.listen();
-            take(&mut self.heard.execs, |event| {
-                event.kind == exec::EXECUTED && event.tgid == tgid
-            })
-        })
-    }
-
-    /// Waits until the last process of an image has ended.
-    pub(crate) fn ended(&mut self, exec_id: u64) {
-        until("the end of an image is told of", || {
-            self.listen();
-            take(&mut self.heard.execs, |event| {
-                event.kind == exec::ENDED && event.exec_id == exec_id
-            })
-        });
-    }
-
-    /// Every execution and end that nobody asked for.
-    pub(crate) fn other_execs(&mut self) -> Vec<ExecEvent> {
-        self.listen();
-        std::mem::take(&mut self.heard.execs)
-    }
-
-    /// Every refusal that nobody asked for.
-    pub(crate) fn other_refusals(&mut self) -> Vec<RefusalEvent> {
-        self.listen();
-        std::mem::take(&mut self.heard.refusals)
-    }
-
-    /// Waits for an established connection to that destination.
-    pub(crate) fn flow(&mut self, to: &Destination) -> FlowEvent {
-        until("a connection is told of", || {
-            self.listen();
-            take(&mut self.heard.flows, |event| {
-                event.address == to.bytes() && event.port == to.port().to_be()
-            })
-        })
-    }
-
-    fn listen(&mut self) {
-        let Rings {
-            execs,
-            refusals,
-            flows,
-        } = &mut self.kernel.as_mut().expect("a living node agent").rings;
-        self.heard
-            .execs
-            .extend(std::iter::from_fn(|| execs.next_exec()));
-        self.heard
-            .refusals
-            .extend(std::iter::from_fn(|| refusals.next_refusal()));
-        self.heard
-            .flows
-            .extend(std::iter::from_fn(|| flows.next_flow()));
-    }
-
     /// A shell in the scope that has executed nothing there.
     pub(crate) fn gate(&self) -> Gate {
         let gate = Gate::start();
@@ -313,23 +207,6 @@ impl Node {
         let mut actor = gate.open();
         actor.exec_id = self.executed(actor.pid).exec_id;
         actor
-    }
-}
-
-/// A failed test says what the kernel knew.
-impl Drop for Node {
-    fn drop(&mut self) {
-        if thread::panicking() && self.kernel.is_some() {
-            let refusals = self.other_refusals();
-            let maps = self.maps();
-            let counters = maps.counters().unwrap_or_default();
-            let counters = counters.into_iter().filter(|(_, count)| *count > 0);
-            eprintln!("refusals: {:?}", counters.collect::<Vec<_>>());
-            eprintln!("not asked for: {refusals:?}");
-            eprintln!("processes: {:?}", maps.processes());
-            eprintln!("images: {:?}", maps.images());
-            eprintln!("grants: {:?}", maps.grants());
-        }
     }
 }
 
@@ -352,40 +229,4 @@ pub(crate) fn armed(file: &Path) -> ArmedFile {
 /// A device number as the kernel keeps it.
 pub(crate) fn kernel_device(device: u64) -> u32 {
     rustix::fs::major(device) << 20 | rustix::fs::minor(device)
-}
-
-/// The root of the cgroup v2 hierarchy.
-pub(crate) fn attach_root() -> PathBuf {
-    let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
-    let found = roots
-        .into_iter()
-        .find(|root| root.join("cgroup.procs").exists());
-    found.expect("a cgroup v2 hierarchy")
-}
-
-fn take<T>(events: &mut Vec<T>, is_wanted: impl FnMut(&T) -> bool) -> Option<T> {
-    let at = events.iter().position(is_wanted)?;
-    Some(events.remove(at))
-}
-
-/// What a test must not leave behind, however it ends.
-struct Leftovers {
-    name: String,
-    cgroup: Cgroup,
-}
-
-impl Drop for Leftovers {
-    fn drop(&mut self) {
-        // First enforcement, then those it was for; each step whether or not the one before it worked.
-        if let Err(error) = Kernel::pins(&self.name).remove() {
-            eprintln!("{error}");
-        }
-        if let Err(error) = self.cgroup.kill() {
-            eprintln!("{error}");
-        }
-        within_limit(|| (!self.cgroup.is_populated()).then_some(()));
-        if let Err(error) = self.cgroup.remove() {
-            eprintln!("{error}");
-        }
-    }
 }

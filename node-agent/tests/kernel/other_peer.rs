@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{
     actor::Actor,
     destination::{Destination, Family},
+    network::ip,
     node::Node,
     peer::Peer,
 };
@@ -94,4 +95,25 @@ s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, route)";
     assert!(peer.has_nobody());
     actor.connect(&to).unwrap();
     peer.accept();
+}
+
+#[test]
+fn a_socket_that_is_bound_to_another_device_leads_nowhere() {
+    let mut node = Node::start();
+    ip("link add outward type veth peer name street
+link set outward up
+link set street up
+address add 10.98.0.1/24 dev outward
+");
+    let mut actor = node.attested(level::IMAGE);
+    let to = Family::V4.to(Family::V4.imaginary(), 443);
+    node.grant(level::IMAGE, &to, carrier::BROKER);
+    // Without a route there, whatever is sent to the broker on loopback goes out by that device.
+    let bind = "s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'outward')";
+    begin_to_connect(&mut actor, &to, bind);
+    let event = node.refusal(Cause::OtherPeer);
+    assert_eq!((event.tgid, event.address), (actor.pid, to.bytes()));
+    assert!(node.broker.tcp4.has_nobody());
+    actor.connect(&to).unwrap();
+    node.broker.tcp4.accept();
 }
