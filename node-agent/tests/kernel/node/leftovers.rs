@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process,
     sync::{
@@ -17,8 +18,12 @@ use lanyard_node_agent::{
 
 use crate::kernel::wait::within_limit;
 
-/// What the names of all tests' pins begin with; the process that made them follows.
-const PREFIX: &str = "kernel-test-";
+/// What the names of all pins begin with that tests made in this namespace of processes; the number of the
+/// process that made them follows.
+fn prefix() -> String {
+    let namespace = fs::metadata("/proc/self/ns/pid").expect("look at the namespace of processes");
+    format!("kernel-test-{}-", namespace.ino())
+}
 
 /// A number that no other test of this process has.
 pub(super) fn number() -> u32 {
@@ -36,7 +41,7 @@ impl Leftovers {
     pub(super) fn of(number: u32) -> Self {
         static SWEEP: Once = Once::new();
         SWEEP.call_once(sweep);
-        Self::named(format!("{PREFIX}{}-{number}", process::id()))
+        Self::named(format!("{}{}-{number}", prefix(), process::id()))
     }
 
     fn named(name: String) -> Self {
@@ -66,11 +71,12 @@ impl Drop for Leftovers {
 
 /// Removes what tests left whose process was killed.
 fn sweep() {
+    let prefix = prefix();
     let pins = fs::read_dir(Path::new(Pins::BPF).join("lanyard"));
     for entry in pins.into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name
-            .strip_prefix(PREFIX)
+            .strip_prefix(&prefix)
             .and_then(|rest| rest.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             drop(Leftovers::named(name));
