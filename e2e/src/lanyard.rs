@@ -203,6 +203,19 @@ impl Lanyard {
         })
     }
 
+    /// Waits until a process is the agent by its image.
+    pub fn until_attested(&self, pid: u32) -> Result<()> {
+        wait::until("the process is attested", Duration::from_secs(10), || {
+            let status = self.status()?;
+            let scopes = status["scopes"].as_array().cloned().unwrap_or_default();
+            let processes = scopes
+                .iter()
+                .filter_map(|scope| scope["processes"].as_array());
+            let is_it = |process: &Value| process["pid"] == pid && process["level"] == "Image";
+            Ok(processes.flatten().any(is_it).then_some(()))
+        })
+    }
+
     /// Waits until a grant is live.
     pub fn until_live(&self, grant: &str) -> Result<()> {
         self.until_standing(grant, "Active")

@@ -13,6 +13,7 @@ use crate::{manifest, service, wait};
 const SENDING: &str = r#"
 import socket, sys, time
 address = (sys.argv[1], int(sys.argv[2]))
+sys.stdin.readline()
 connection = socket.create_connection(address)
 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 end = time.monotonic() + float(sys.argv[3])
@@ -42,9 +43,13 @@ pub fn grant_ends_although_everything_was_killed(stage: &mut Stage) -> Result<Ev
     let ends_at = ends_at(stage)?;
     let mut command = stage.python(&["-c", SENDING, &address, &port, "12"]);
     let mut process = command
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
+    // Before that its connection would be held at the broker, and end with it.
+    stage.lanyard.until_attested(process.id())?;
+    drop(process.stdin.take());
     wait::until("bytes arrive", Duration::from_secs(8), || {
         ensure!(process.try_wait()?.is_none(), "the agent could not connect");
         Ok((stage.service.arrivals()?.len() > 20).then_some(()))

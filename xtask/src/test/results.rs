@@ -22,6 +22,20 @@ pub(crate) fn of_line(line: &str) -> Option<Counts> {
     })
 }
 
+/// The counts of the lines that report one test: what there is of a program that was cut short.
+pub(crate) fn tally(text: &str) -> Counts {
+    let ends = text
+        .lines()
+        .filter(|line| reports_one_test(line))
+        .filter_map(|line| line.rsplit_once(" ... "));
+    ends.map(|(_, end)| match end {
+        "ok" => Counts::passed(1),
+        "FAILED" => Counts::failed(1),
+        _ => Counts::skipped(1),
+    })
+    .sum()
+}
+
 /// Whether a line reports one test, as `test name ... ok` does.
 pub(crate) fn reports_one_test(line: &str) -> bool {
     line.starts_with("test ") && line.contains(" ... ")
@@ -79,6 +93,18 @@ test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 4 filtered out; 
         assert!(!reports_one_test(
             "test result: ok. 2 passed; 0 failed; 1 ignored"
         ));
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_is_counted_by_its_lines() {
+        let cut = "running 9 tests\ntest a ... ok\ntest b ... FAILED\ntest c ... ignored, why\n";
+        let one_each = Counts {
+            passed: 1,
+            failed: 1,
+            skipped: 1,
+        };
+        assert_eq!(tally(cut), one_each);
+        assert_eq!(tally("ok\n"), Counts::default());
     }
 
     #[test]
