@@ -9,6 +9,7 @@ use std::{
 use lanyard_protocol::frame::{FrameError, LONGEST};
 use prost::Message;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg, sockopt::socket_peercred,
 };
@@ -42,7 +43,9 @@ impl Peer {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        matches!(poll(&mut polled, Some(&at_once)), Ok(0))
+        // A signal, of a broker that ended, may interrupt even a poll that does not wait.
+        let polled = retry_on_intr(|| poll(&mut polled, Some(&at_once)));
+        matches!(polled, Ok(0))
     }
 
     /// A descriptor of the process itself: its number may be reused, this not.

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
+};
 use thiserror::Error;
 
 /// Why a cgroup is not as it must be.
@@ -67,7 +70,8 @@ impl Cgroup {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        match poll(&mut polled, Some(&at_once)) {
+        // A signal, of a broker that ended, may interrupt even a poll that does not wait.
+        match retry_on_intr(|| poll(&mut polled, Some(&at_once))) {
             Ok(0) => Ok(()),
             _ => Err(CgroupError::Gone),
         }
