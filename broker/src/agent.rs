@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     io::ErrorKind,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,10 +12,11 @@ use std::{
     time::Duration,
 };
 
+use lanyard_access::host::DnsName;
 use lanyard_protocol::{
     broker::{
         Answer, Attestation, AwaitAttestation, Call, FromAgent, FromBroker, GetSecret,
-        Intermediate, SignIntermediate, answer, call, from_agent,
+        Intermediate, Observed, SignIntermediate, answer, call, from_agent,
     },
     frame::{self, FrameError},
     record::Event,
@@ -273,6 +275,27 @@ impl Agent {
             return Err(CallError::Unexpected);
         };
         recorded.id.parse().map_err(|_| CallError::Unexpected)
+    }
+
+    /// Tells what a name that nothing grants is answered with; done when the node agent knows it.
+    pub(crate) async fn observed(
+        &self,
+        name: &DnsName,
+        addresses: &[IpAddr],
+    ) -> Result<(), CallError> {
+        let addresses = addresses.iter().map(|address| match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        });
+        let call = call::Call::Observed(Observed {
+            name: name.to_string(),
+            addresses: addresses.collect(),
+        });
+        let answer = self.call(call, LONGEST_CALL).await?;
+        let answer::Answer::Noted(_) = answer else {
+            return Err(CallError::Unexpected);
+        };
+        Ok(())
     }
 
     /// Hands an event over to be written down, in order, without waiting for it.

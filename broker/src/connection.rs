@@ -17,7 +17,7 @@ use lanyard_node_agent_abi::{
 };
 use lanyard_protocol::{
     broker::{Attestation, Level},
-    record::{Event, Process},
+    record::{Event, Process, Transport},
 };
 use rustix::net::{ipproto, sockopt};
 use thiserror::Error;
@@ -148,6 +148,7 @@ fn process(attestation: &Attestation, tag: &Tag) -> Result<Process, ConnectionEr
             path: None,
             sha256: None,
             level: None,
+            reason: None,
         });
     }
     serde_json::from_str(&attestation.process).map_err(ConnectionError::Process)
@@ -236,6 +237,8 @@ async fn record_refusal(
         name: scope.names.name(destination.ip()).cloned(),
         reason,
         identity,
+        path: None,
+        transport: Some(Transport::Tcp),
     };
     if let Err(error) = broker.agent.record(&refused).await {
         tracing::warn!(%error, "a refusal could not be recorded");

@@ -1,12 +1,13 @@
 //! Answers names: those bound in the scope, and no others. Nothing is ever forwarded, so that DNS is no way
-//! out.
+//! out. Only where the agent is observed, and nothing refused to it, the others are looked up (see [`observe`]).
 //!
 //! Everything that is not bound does not exist (NXDOMAIN): REFUSED would end a search list in some clients.
 //! Negative answers carry an SOA, without which clients cannot tell how long they may be kept (RFC 2308).
 
+mod observe;
 pub(crate) mod service;
 
-use std::str::FromStr;
+use std::{net::IpAddr, str::FromStr};
 
 use hickory_proto::{
     op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
@@ -22,7 +23,8 @@ use crate::scope::Names;
 /// How long an answer may be kept, in seconds: a new state of the scope is seen soon.
 const TTL: u32 = 5;
 
-/// How large a datagram the broker takes, as RFC 9715 advises. Its own answers never have 512 bytes.
+/// How large a datagram the broker takes, as RFC 9715 advises. Its own answers about bound names never have
+/// 512 bytes.
 const PAYLOAD: u16 = 1232;
 
 /// A query has at least a header (RFC 1035, 4.1.1).
@@ -52,15 +54,17 @@ pub(crate) fn answer(query: &[u8], names: &Names, families: Families) -> Option<
     let Ok(message) = Message::from_vec(query) else {
         return header.refuse(ResponseCode::FormErr);
     };
-    if message.metadata.op_code != OpCode::Query {
-        return header.refuse(ResponseCode::NotImp);
-    }
-    let [question] = message.queries.as_slice() else {
-        return header.refuse(ResponseCode::FormErr);
+    let Some(question) = question(&message) else {
+        let is_query = message.metadata.op_code == OpCode::Query;
+        return header.refuse(if is_query {
+            ResponseCode::FormErr
+        } else {
+            ResponseCode::NotImp
+        });
     };
     let mut reply = reply_to(&message, question);
     let mut refused = None;
-    if message.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
+    if !is_spoken(&message) {
         set_code(&mut reply, ResponseCode::BADVERS);
     } else if question.query_class != DNSClass::IN {
         set_code(&mut reply, ResponseCode::NotImp);
@@ -76,6 +80,20 @@ pub(crate) fn answer(query: &[u8], names: &Names, families: Families) -> Option<
     }
     let bytes = reply.to_vec().ok()?;
     Some(Answer { bytes, refused })
+}
+
+/// The one question of an ordinary query.
+fn question(message: &Message) -> Option<&Query> {
+    let is_query = message.metadata.op_code == OpCode::Query;
+    match message.queries.as_slice() {
+        [question] if is_query => Some(question),
+        _ => None,
+    }
+}
+
+/// Whether it comes in a version of EDNS that is spoken here, or without any.
+fn is_spoken(message: &Message) -> bool {
+    message.edns.as_ref().is_none_or(|edns| edns.version() == 0)
 }
 
 /// The part of a query that can be read even when the rest is broken.
@@ -131,23 +149,35 @@ fn set_code(reply: &mut Message, code: ResponseCode) {
 /// Names compare without case (RFC 4343). A label with other than letters, digits, `-` and `_` is bound
 /// nowhere.
 fn bound_name(name: &Name, names: &Names) -> Option<DnsName> {
+    let name = plain_name(name)?;
+    names.addresses(&name).is_some().then_some(name)
+}
+
+/// The name as grants write it, if one can.
+fn plain_name(name: &Name) -> Option<DnsName> {
     let labels = name.iter().map(std::str::from_utf8);
     let labels = labels.collect::<Result<Vec<_>, _>>().ok()?;
     if labels.iter().any(|label| label.contains('.')) {
         return None;
     }
-    let name = DnsName::from_str(&labels.join(".")).ok()?;
-    names.addresses(&name).is_some().then_some(name)
+    DnsName::from_str(&labels.join(".")).ok()
 }
 
 fn record(question: &Query, name: &DnsName, names: &Names, families: Families) -> Option<Record> {
     let addresses = names.addresses(name)?;
-    let data = match (question.query_type, families) {
-        (RecordType::A, _) => RData::A(A(addresses.v4)),
-        (RecordType::AAAA, Families::Both) => RData::AAAA(AAAA(addresses.v6)),
-        _ => return None,
+    match (question.query_type, families) {
+        (RecordType::A, _) => Some(address_record(question, addresses.v4.into())),
+        (RecordType::AAAA, Families::Both) => Some(address_record(question, addresses.v6.into())),
+        _ => None,
+    }
+}
+
+fn address_record(question: &Query, address: IpAddr) -> Record {
+    let data = match address {
+        IpAddr::V4(address) => RData::A(A(address)),
+        IpAddr::V6(address) => RData::AAAA(AAAA(address)),
     };
-    Some(Record::from_rdata(question.name.clone(), TTL, data))
+    Record::from_rdata(question.name.clone(), TTL, data)
 }
 
 /// The SOA of the root, which encloses every name. Its last field bounds how long a negative answer is

@@ -11,6 +11,7 @@ use lanyard_access::{
     digest::Sha256Digest,
     grant::Resource,
     host::{DnsName, Host, ParseHostError},
+    identity::{Enforcement, ProcessAccess},
     object::{ObjectKey, ParseObjectKeyError, Uid},
     port::Port,
 };
@@ -93,6 +94,11 @@ pub enum GrantError {
 }
 
 impl Scope {
+    /// Whether nothing is refused to this agent.
+    pub fn is_observed(&self) -> bool {
+        self.agent.enforcement == Enforcement::Observe
+    }
+
     /// Whether that life of a grant still gives access at `now`, a time of the boot clock.
     pub fn holds(&self, grant: &GrantRef, now: Timestamp) -> bool {
         self.agent.grants.iter().any(|live| {
@@ -175,6 +181,12 @@ impl TryFrom<ScopeState> for Scope {
                 key,
                 uid: Uid::new(state.agent_uid),
                 processes: Vec::new(),
+                enforcement: if state.observed {
+                    Enforcement::Observe
+                } else {
+                    Enforcement::Enforce
+                },
+                process_access: ProcessAccess::None,
                 grants,
             },
             names,
@@ -287,6 +299,12 @@ mod tests {
         assert_eq!(grant.ends_at, Timestamp::from_second(5).unwrap());
         assert_eq!(grant.resource.ca_bundle, None);
         assert_eq!(scope.reference.uid, 1000);
+        assert!(!scope.is_observed());
+        assert!(
+            changed(|state| state.observed = true)
+                .unwrap()
+                .is_observed()
+        );
         let name = "api.example.com".parse().unwrap();
         let addresses = scope.names.addresses(&name).unwrap();
         assert_eq!(scope.names.name(addresses.v4.into()), Some(&name));

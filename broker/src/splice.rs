@@ -70,9 +70,9 @@ fn allowed(broker: &Broker, client: &Client) -> Result<LiveGrant, ConnectionReas
     match decide(&scope.agent, &request, clock::boot_now()) {
         Decision::Allow(grant) => Ok(grant.clone()),
         Decision::Refuse(RefusalReason::GrantEnded) => Err(ConnectionReason::GrantEnded),
+        Decision::Refuse(RefusalReason::EvidenceTooLow) => Err(ConnectionReason::EvidenceTooLow),
         Decision::Refuse(
             RefusalReason::NoGrant
-            | RefusalReason::EvidenceTooLow
             | RefusalReason::WrongProtocol
             | RefusalReason::HostMismatch
             | RefusalReason::NotCarried,

@@ -136,6 +136,14 @@ async fn carry(
     }
 }
 
+/// The addresses of a name as this machine resolves it; nothing when that takes too long.
+pub(crate) async fn addresses(name: &DnsName) -> Option<io::Result<Vec<IpAddr>>> {
+    let found = timeout(LOOKUP, lookup_host((name.as_str(), 0)))
+        .await
+        .ok()?;
+    Some(found.map(|found| found.map(|address| address.ip()).collect()))
+}
+
 async fn lookup(name: &DnsName, grant: &LiveGrant) -> Result<Vec<SocketAddr>, UpstreamError> {
     let port = grant.resource.port.get();
     let found = timeout(LOOKUP, lookup_host((name.as_str(), port))).await;

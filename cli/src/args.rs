@@ -1,5 +1,8 @@
 //! What can be typed, and the environment that stands in for it. Nothing else reads the environment.
 
+mod environment;
+mod explain;
+mod objects;
 mod place;
 
 use std::{env, ffi::OsString, path::PathBuf};
@@ -10,7 +13,12 @@ use clap::{
 };
 use lanyard_access::object::ObjectKey;
 
-pub(crate) use self::place::{KeptArgs, Place};
+pub(crate) use self::{
+    environment::Environment,
+    explain::{ExplainArgs, ParseTargetError, Target, What},
+    objects::{ApplyArgs, DeleteArgs, GetArgs, ObjectFormat, SuggestArgs, SuggestFormat},
+    place::{KeptArgs, Place},
+};
 
 /// Gives each agent that runs on this machine its own identity, and exactly the access that is
 /// granted to it.
@@ -59,11 +67,19 @@ pub(crate) enum Verb {
     Down(DownArgs),
     /// Run a command as an agent
     Run(RunArgs),
+    /// Write agents, grants and credential sources of this machine (root, admins)
+    Apply(ApplyArgs),
+    /// Show the objects of this machine
+    Get(GetArgs),
+    /// Remove what was applied; what a grant gave ends at once (root, admins)
+    Delete(DeleteArgs),
     /// Show agents, running processes and their evidence, and grants with the time left
     Status(StatusArgs),
+    /// Print the grants that would cover what an agent was seen to do, as YAML
+    Suggest(SuggestArgs),
     /// End a grant at once, and everything that is open because of it
     Revoke(RevokeArgs),
-    /// Say why something was refused, and which YAML would allow it
+    /// Say why something was or would be refused, and which YAML would allow it
     Explain(ExplainArgs),
     /// Read the record of what happened
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -71,14 +87,24 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: AuditVerb,
     },
+    /// Say what this machine offers, what stays open on it, and what to do
+    Doctor(DoctorArgs),
     /// Print a script that completes `lanyard` in a shell
     Completions(CompletionsArgs),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Execute a program as the leader of a session of its own
     #[command(hide = true)]
     Session(SessionArgs),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+A changed manifest is in force within a second. One that cannot be read is told with file, line and \
+column, by `lanyard status` too, and what was good before stays in force, also over a start. Only a \
+first start, with nothing in force before, fails because of it. What was written with `lanyard \
+apply` is in force beside the manifests.")]
 pub(crate) struct UpArgs {
     /// A manifest, or a folder of manifests; may be given more than once (the variable names one)
     #[arg(
@@ -127,6 +153,9 @@ pub(crate) struct DownArgs {
 The command keeps your user, terminal, folder and signals, and its exit status is its own. \
 126 means that it cannot be executed, 127 that it was not found.
 
+It may write in the current folder and nowhere else: programs of the system and most of your home \
+folder can be read, but not its start-up files, credentials and what other programs keep of you.
+
 Example: lanyard run --as deploy-bot -- curl https://api.example.com/")]
 pub(crate) struct RunArgs {
     /// The AgentIdentity to run as; you must be among its allowedUsers
@@ -138,6 +167,16 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) agent: ObjectKey,
 
+    /// What the command may read and write beside the current folder; may be given more than once
+    /// (the variable names one)
+    #[arg(
+        long = "allow-path",
+        value_name = "PATH",
+        env = "LANYARD_ALLOW_PATH",
+        hide_env_values = true
+    )]
+    pub(crate) allowed_paths: Vec<PathBuf>,
+
     /// The command and its arguments
     #[arg(
         required = true,
@@ -148,9 +187,37 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+With --watch a terminal is drawn anew each second; anywhere else a status is printed whenever \
+something changed but the time left, with -o json one object a line.")]
 pub(crate) struct StatusArgs {
+    /// Go on, until interrupted
+    #[arg(
+        long,
+        env = "LANYARD_WATCH",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) watch: bool,
+
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status 1 when something is missing without which nothing is enforced. Run it as root to see \
+all; it works with and without a node agent.")]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The folder; it must exist
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -158,20 +225,6 @@ pub(crate) struct RevokeArgs {
     /// The AccessGrant
     #[arg(value_name = "[NAMESPACE/]GRANT")]
     pub(crate) grant: ObjectKey,
-
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
-    /// The last refusal; this is also what is meant when no event is named
-    #[arg(long, conflicts_with = "event")]
-    pub(crate) last: bool,
-
-    /// The id of a record, as `audit tail -o json` shows it
-    #[arg(value_name = "EVENT_ID")]
-    pub(crate) event: Option<String>,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -255,7 +308,7 @@ mod tests {
     use super::*;
 
     /// These choose what is done; from the environment they would surprise.
-    const NOT_FROM_ENVIRONMENT: [&str; 4] = ["help", "version", "kill", "last"];
+    const NOT_FROM_ENVIRONMENT: [&str; 6] = ["help", "version", "kill", "last", "files", "would"];
 
     fn assert_flags_have_variables(command: &clap::Command) {
         for argument in command.get_arguments().filter(|a| !a.is_positional()) {

@@ -58,6 +58,9 @@ pub(crate) fn tail(place: &Place, args: &TailArgs, out: &mut impl Write) -> Resu
             | Reply::Status(_)
             | Reply::Revoked(_)
             | Reply::Explanation(_)
+            | Reply::Changed(_)
+            | Reply::Objects(_)
+            | Reply::Suggestion(_)
             | Reply::Draining(_) => return Err(ControlError::NotUnderstood.into()),
         }
     }

@@ -90,6 +90,9 @@ fn drain(
                 | Reply::Status(_)
                 | Reply::Revoked(_)
                 | Reply::Explanation(_)
+                | Reply::Changed(_)
+                | Reply::Objects(_)
+                | Reply::Suggestion(_)
                 | Reply::Record(_),
             ) => return Err(ControlError::NotUnderstood.into()),
             Err(error) => {

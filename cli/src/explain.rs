@@ -5,13 +5,16 @@ use std::{
     io::{self, Write},
 };
 
-use lanyard_protocol::control::{Explain, Explanation, explain::What, reply::Reply, request::Verb};
+use lanyard_access::{grant::Protocol, object::ObjectKey};
+use lanyard_protocol::control::{
+    Attempt, Explain, Explanation, explain, reply::Reply, request::Verb,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::{
-    args::{ExplainArgs, Format, Place},
+    args::{ExplainArgs, Format, ParseTargetError, Place, Target, What},
     control::{self, ControlError},
     failure::Failure,
     terminal::{printable, printable_lines},
@@ -20,6 +23,8 @@ use crate::{
 /// Why an explanation cannot be shown.
 #[derive(Debug, Error)]
 pub(crate) enum ExplainError {
+    #[error(transparent)]
+    Target(#[from] ParseTargetError),
     #[error("the record of the node agent is not JSON: {0}")]
     Record(#[from] serde_json::Error),
 }
@@ -30,7 +35,11 @@ pub(crate) fn explain(
     args: &ExplainArgs,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let what = args.event.clone().map_or(What::Last(true), What::Id);
+    let what = match args.what().map_err(ExplainError::Target)? {
+        What::Last => explain::What::Last(true),
+        What::Event(id) => explain::What::Id(id),
+        What::Attempt(agent, target) => explain::What::Attempt(attempt(&agent, &target)),
+    };
     let verb = Verb::Explain(Explain { what: Some(what) });
     let Reply::Explanation(explanation) = control::ask(place, verb)? else {
         return Err(ControlError::NotUnderstood.into());
@@ -44,6 +53,20 @@ pub(crate) fn explain(
         }
     }
     Ok(())
+}
+
+fn attempt(agent: &ObjectKey, target: &Target) -> Attempt {
+    let protocol = match target.protocol {
+        Protocol::Https => "HTTPS",
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+    };
+    Attempt {
+        agent: agent.to_string(),
+        host: target.host.to_string(),
+        port: target.port.get().into(),
+        protocol: protocol.to_owned(),
+    }
 }
 
 /// The explanation as programs read it.

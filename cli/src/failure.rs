@@ -9,9 +9,10 @@ use anstream::AutoStream;
 use thiserror::Error;
 
 use crate::{
-    audit::TailError, command::CommandError, control::ControlError, down::DownError,
-    explain::ExplainError, node_agent::NodeAgentError, run::RunError, session::SessionError,
-    terminal::printable_lines, up::UpError,
+    audit::TailError, command::CommandError, control::ControlError, doctor::DoctorError,
+    down::DownError, explain::ExplainError, get::GetError, man::ManError,
+    manifests::ManifestsError, node_agent::NodeAgentError, run::RunError, session::SessionError,
+    suggest::SuggestError, terminal::printable_lines, up::UpError,
 };
 
 /// Why a verb is not done.
@@ -35,6 +36,16 @@ pub(crate) enum Failure {
     Explain(#[from] ExplainError),
     #[error(transparent)]
     Tail(#[from] TailError),
+    #[error(transparent)]
+    Manifests(#[from] ManifestsError),
+    #[error(transparent)]
+    Get(#[from] GetError),
+    #[error(transparent)]
+    Suggest(#[from] SuggestError),
+    #[error(transparent)]
+    Man(#[from] ManError),
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -50,7 +61,14 @@ impl Failure {
             Self::Up(error) => error.hint(),
             Self::Down(error) => error.hint(),
             Self::Tail(error) => Some(error.hint().to_owned()),
-            Self::Session(_) | Self::Explain(_) | Self::Output(_) => None,
+            Self::Session(_)
+            | Self::Explain(_)
+            | Self::Manifests(_)
+            | Self::Get(_)
+            | Self::Suggest(_)
+            | Self::Man(_)
+            | Self::Doctor(_)
+            | Self::Output(_) => None,
         }
     }
 
@@ -66,6 +84,11 @@ impl Failure {
             | Self::Down(_)
             | Self::Explain(_)
             | Self::Tail(_)
+            | Self::Manifests(_)
+            | Self::Get(_)
+            | Self::Suggest(_)
+            | Self::Man(_)
+            | Self::Doctor(_)
             | Self::Output(_) => ExitCode::FAILURE,
         }
     }

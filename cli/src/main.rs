@@ -4,19 +4,29 @@ mod args;
 mod audit;
 mod command;
 mod completions;
+mod confine;
 mod control;
+mod doctor;
 mod down;
 mod explain;
 mod failure;
+mod get;
+mod kind;
+mod man;
+mod manifests;
 mod node_agent;
+mod objects;
 mod revoke;
 mod run;
 mod session;
 mod status;
+mod suggest;
 mod table;
 mod terminal;
+mod time_left;
 mod up;
 mod version;
+mod yaml;
 
 use std::{io, process::ExitCode};
 
@@ -49,7 +59,13 @@ fn perform(cli: &Cli) -> Result<(), Failure> {
         Verb::Up(args) => up::up(place, args, out),
         Verb::Down(args) => down::down(place, args, out),
         Verb::Run(args) => match run::run(place, args)? {},
-        Verb::Status(args) => status::status(place, args.output, out),
+        Verb::Apply(args) => objects::apply(place, args, out),
+        Verb::Get(args) => get::get(place, args, out),
+        Verb::Delete(args) => objects::delete(place, args, out),
+        Verb::Status(args) => status::status(place, args, out),
+        Verb::Suggest(args) => suggest::suggest(place, args, out),
+        Verb::Doctor(args) => doctor::doctor(place, args, out),
+        Verb::Man(args) => Ok(man::write(args)?),
         Verb::Revoke(args) => revoke::revoke(place, args, out),
         Verb::Explain(args) => explain::explain(place, args, out),
         Verb::Audit { verb } => match verb {

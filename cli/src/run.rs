@@ -1,17 +1,25 @@
 //! `lanyard run`: this process becomes the agent.
 //!
-//! The node agent moves this very process into a scope of its own; what it executes next is
-//! attested there. Nothing stays between the command and its terminal.
+//! The node agent moves this very process into a scope of its own; it confines itself there, and
+//! what it executes next is attested. Nothing stays between the command and its terminal.
 
-use std::{convert::Infallible, ffi::OsString, io, os::unix::process::CommandExt, process};
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process,
+};
 
 use lanyard_protocol::control::{Admitted, Run, Variable, reply::Reply, request::Verb};
-use rustix::{fd::AsFd, io::Errno};
+use rustix::fd::AsFd;
 use thiserror::Error;
 
 use crate::{
-    args::{Place, RunArgs, search_path},
+    args::{Environment, Place, RunArgs, search_path},
     command::{self, Command},
+    confine::{self, Asked, ConfineError, Program, ThirtyTwoBitError},
     control::{Control, ControlError},
     failure::Failure,
 };
@@ -31,8 +39,10 @@ const PROXY_VARIABLES: [&str; 8] = [
 /// Why an admitted process does not become the command.
 #[derive(Debug, Error)]
 pub(crate) enum RunError {
-    #[error("no_new_privs cannot be set: {0}")]
-    NoNewPrivileges(Errno),
+    #[error(transparent)]
+    ThirtyTwoBit(#[from] ThirtyTwoBitError),
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     #[error("the command {path} cannot be executed: {source}")]
     Execute { path: String, source: io::Error },
 }
@@ -40,20 +50,24 @@ pub(crate) enum RunError {
 impl RunError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
-        // The command itself was found before.
-        (self.status() == 127).then(|| {
-            "the interpreter that its first line names, or the loader that it was linked for, is \
-             not there"
-                .to_owned()
-        })
+        match self {
+            Self::ThirtyTwoBit(_) => Some("use a 64-bit build of it".to_owned()),
+            Self::Confine(error) => error.hint(),
+            // The command itself was found before.
+            Self::Execute { .. } => (self.status() == 127).then(|| {
+                "the interpreter that its first line names, or the loader that it was linked for, \
+                 is not there"
+                    .to_owned()
+            }),
+        }
     }
 
     /// What shells answer.
     pub(crate) fn status(&self) -> u8 {
         match self {
-            Self::NoNewPrivileges(_) => 1,
+            Self::Confine(_) => 1,
             Self::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
-            Self::Execute { .. } => 126,
+            Self::ThirtyTwoBit(_) | Self::Execute { .. } => 126,
         }
     }
 }
@@ -66,11 +80,20 @@ pub(crate) fn run(place: &Place, args: &RunArgs) -> Result<Infallible, Failure> 
         |(name, arguments)| (name.clone(), arguments),
     );
     let command = command::find(&name, search_path().as_deref())?;
+    let program = Program::look(Path::new(&command.path)).map_err(RunError::ThirtyTwoBit)?;
+    let environment = Environment::read();
     let admitted = enter_scope(place, args, arguments, &command)?;
-    rustix::thread::set_no_new_privs(true).map_err(RunError::NoNewPrivileges)?;
+    let socket = place.socket();
+    let asked = Asked {
+        program: &program,
+        allowed_paths: &args.allowed_paths,
+        node_folder: socket.parent().unwrap_or(&socket),
+        environment: &environment,
+    };
+    let folders = confine::confine(&admitted, &asked).map_err(RunError::Confine)?;
     let mut next = process::Command::new(&command.path);
     next.arg0(&name).args(arguments);
-    set_environment(&mut next, admitted.variables);
+    set_environment(&mut next, folders, admitted.variables);
     // `exec` gives SIGPIPE, which every Rust program starts by ignoring, its default action back.
     let source = next.exec();
     Err(Failure::Run(RunError::Execute {
@@ -95,22 +118,21 @@ fn enter_scope(
     });
     let mut control = Control::connect(place)?;
     control.ask_with(verb, command.descriptor.as_fd())?;
-    match control.reply()? {
-        Reply::Admitted(admitted) => Ok(admitted),
-        Reply::Refused(_)
-        | Reply::Status(_)
-        | Reply::Revoked(_)
-        | Reply::Explanation(_)
-        | Reply::Record(_)
-        | Reply::Draining(_)
-        | Reply::Done(_) => Err(ControlError::NotUnderstood),
-    }
+    let Reply::Admitted(admitted) = control.reply()? else {
+        return Err(ControlError::NotUnderstood);
+    };
+    Ok(admitted)
 }
 
-fn set_environment(command: &mut process::Command, variables: Vec<Variable>) {
+fn set_environment(
+    command: &mut process::Command,
+    folders: Vec<(&'static str, PathBuf)>,
+    variables: Vec<Variable>,
+) {
     for name in PROXY_VARIABLES {
         command.env_remove(name);
     }
+    command.envs(folders);
     for Variable { name, value } in variables {
         command.env(name, value);
     }

@@ -2,13 +2,14 @@
 
 mod document;
 mod page;
+mod watch;
 
 use std::io::{self, Write};
 
 use lanyard_protocol::control::{Status, StatusQuery, reply::Reply, request::Verb};
 
 use crate::{
-    args::{Format, OutputArgs, Place},
+    args::{Format, Place, StatusArgs},
     control::{self, ControlError},
     failure::Failure,
     version,
@@ -17,15 +18,18 @@ use crate::{
 /// Prints the status.
 pub(crate) fn status(
     place: &Place,
-    output: OutputArgs,
+    args: &StatusArgs,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
+    if args.watch {
+        return watch::watch(place, args.output, out);
+    }
     let status = fetch(place)?;
     if let Some(warning) = version::skew(&status) {
         // A lost warning is not worth a failed command.
         let _ = writeln!(io::stderr(), "{warning}");
     }
-    match output.format {
+    match args.output.format {
         Format::Table => write!(out, "{}", page::Page(&status))?,
         Format::Json => {
             let document = document::Document::from(status);
@@ -46,6 +50,9 @@ pub(crate) fn fetch(place: &Place) -> Result<Status, ControlError> {
         | Reply::Explanation(_)
         | Reply::Record(_)
         | Reply::Draining(_)
+        | Reply::Changed(_)
+        | Reply::Objects(_)
+        | Reply::Suggestion(_)
         | Reply::Done(_) => Err(ControlError::NotUnderstood),
     }
 }

@@ -2,17 +2,23 @@
 
 use std::{env, fs, path::PathBuf, process::Command};
 
-const PAGES: [(&str, &[&str]); 11] = [
+const PAGES: [(&str, &[&str]); 17] = [
     ("lanyard", &[]),
     ("up", &["up"]),
     ("down", &["down"]),
     ("run", &["run"]),
+    ("apply", &["apply"]),
+    ("get", &["get"]),
+    ("delete", &["delete"]),
     ("status", &["status"]),
+    ("suggest", &["suggest"]),
     ("revoke", &["revoke"]),
     ("explain", &["explain"]),
     ("audit", &["audit"]),
     ("audit-tail", &["audit", "tail"]),
+    ("doctor", &["doctor"]),
     ("completions", &["completions"]),
+    ("man", &["man"]),
     ("session", &["session"]),
 ];
 

@@ -1,6 +1,7 @@
 //! `AccessGrant`: one time-bound permission.
 
 mod evidence;
+mod host;
 mod justification;
 mod lifetime;
 mod reference;
@@ -59,8 +60,11 @@ pub struct AccessGrantSpec {
     /// The agent that is granted to.
     pub identity_ref: IdentityRef,
     /// The evidence that Lanyard must have of a process before it may use this grant. `Image`: the very
-    /// file that the process executes is listed in the AgentIdentity. Without it, the best that the
-    /// AgentIdentity can give, which is `Image` when it lists processes.
+    /// file that the process executes is listed in the AgentIdentity, and nothing in its environment
+    /// changes what it runs. `Lineage`: that, or it descends from such a process by its `children` rule.
+    /// `Scope`: any process of the agent's scope, which is what `lanyard run` starts and all that this
+    /// starts in turn. Without it, the best that the AgentIdentity can give: `Image` when it lists
+    /// processes, else `Scope`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Evidence")]
     pub requires: Option<Evidence>,

@@ -1,5 +1,6 @@
 //! `AgentIdentity`: who an agent is.
 
+mod enforcement;
 mod process;
 pub mod status;
 
@@ -9,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    process::{Executable, ProcessRule},
+    enforcement::{Enforcement, ProcessAccess},
+    process::{Children, Executable, ProcessRule, Script},
     status::AgentIdentityStatus,
 };
 use crate::{
@@ -30,7 +32,7 @@ use crate::{
     status = "AgentIdentityStatus",
     derive = "PartialEq",
     cel,
-    doc = "An AgentIdentity says which running processes are one agent. AccessGrants name it; a process that it does not describe is not the agent, whoever started it.",
+    doc = "An AgentIdentity says which running processes are one agent, and how well each of them is known. AccessGrants name it and say how well a process must be known to use them.",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
     printcolumn = r#"{"name":"SPIFFE-ID","type":"string","jsonPath":".status.spiffeID"}"#,
@@ -40,16 +42,29 @@ use crate::{
 pub struct AgentIdentitySpec {
     /// What a process must be to be this agent.
     pub workload_selector: WorkloadSelector,
+    /// Whether what no grant opens is refused. `Enforce`: it is. `Observe`: nothing is refused to the
+    /// agent, neither connections nor files; what would have been refused is recorded, and
+    /// `lanyard suggest` writes the grants that would cover it.
+    #[serde(default)]
+    pub enforcement: Enforcement,
+    /// Whether processes of the agent may be traced, as debuggers do. `None`: they cannot trace each other,
+    /// and one that is traced from outside has no identity. `Debug`: they can trace each other, and a
+    /// process that is traced has at most the level of evidence `Scope`.
+    #[serde(default)]
+    pub process_access: ProcessAccess,
 }
 
 /// What a process must be to be this agent. All that is given must match.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkloadSelector {
-    /// The executed files that are this agent, from 1 to 64. A process that executes one of them is
-    /// the agent, with the level of evidence `Image`; no other process is.
+    /// The executed files that are this agent, at most 64. A process that executes one of them has the
+    /// level of evidence `Image`; the others of the agent's scope have `Lineage` or `Scope`, and can use
+    /// only grants that demand no more. Without a list the scope alone is the evidence: every process in
+    /// it has `Scope`, and a grant that demands more gives nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        length(min = 1, max = 64),
+        length(max = 64),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub processes: Vec<ProcessRule>,
@@ -69,6 +84,8 @@ impl AgentIdentity {
             key,
             uid,
             processes,
+            enforcement: self.spec.enforcement.into(),
+            process_access: self.spec.process_access.into(),
         }))
     }
 }

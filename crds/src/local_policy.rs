@@ -1,8 +1,11 @@
-//! The policy of a machine: who may run which agent, and where its secrets are.
+//! The policy of a machine: who may run which agent, what of the machine an agent may use, and where its
+//! secrets are.
 //!
 //! `/etc/lanyard/local.yaml` is read with the same messages as manifests. That it is root's own file is
 //! for the one who opens it to check.
 
+mod identity;
+mod path;
 mod secret;
 
 use std::{
@@ -15,7 +18,11 @@ use lanyard_access::{object::ObjectKey, spiffe_id::TrustDomain};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use self::secret::{SecretFile, SecretKey};
+pub use self::{
+    identity::IdentityPolicy,
+    path::{AllowedPath, ParsePathError, SocketPath},
+    secret::{SecretFile, SecretKey},
+};
 use crate::{
     field::{FieldError, FieldErrors},
     problem::{Mistake, Position, Problem},
@@ -31,19 +38,12 @@ pub struct LocalPolicy {
     pub trust_domain: TrustDomain,
     /// Users who may apply, delete and revoke, beside root.
     pub admins: BTreeSet<String>,
-    /// Who may run each agent, beside root.
-    pub identities: BTreeMap<ObjectKey, AllowedCallers>,
+    /// What each agent is allowed. An agent that is not here may be run by root alone.
+    pub identities: BTreeMap<ObjectKey, IdentityPolicy>,
+    /// The lowest version of Landlock's ABI with which an agent is started; 0 when none is demanded.
+    pub minimum_landlock: u8,
     /// The files of secrets.
     pub secrets: BTreeMap<SecretKey, SecretFile>,
-}
-
-/// Who may run an agent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedCallers {
-    /// Names of users.
-    pub users: BTreeSet<String>,
-    /// Names of groups.
-    pub groups: BTreeSet<String>,
 }
 
 /// The file as it is written.
@@ -61,26 +61,16 @@ struct Written {
         length(max = 1024),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
-    identities: Vec<WrittenIdentity>,
+    identities: Vec<identity::Written>,
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 64))]
+    minimum_landlock: u8,
     #[serde(default)]
     #[schemars(
         length(max = 1024),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["secret"])
     )]
     secrets: Vec<secret::Written>,
-}
-
-#[derive(JsonSchema, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenIdentity {
-    #[schemars(length(min = 1, max = 317))]
-    name: String,
-    #[serde(default)]
-    #[schemars(schema_with = "crate::text::account_names")]
-    allowed_users: Vec<String>,
-    #[serde(default)]
-    #[schemars(schema_with = "crate::text::account_names")]
-    allowed_groups: Vec<String>,
 }
 
 fn default_trust_domain() -> String {
@@ -163,26 +153,13 @@ fn read_root(root: &Node, mistakes: &mut Vec<Mistake>) -> Option<LocalPolicy> {
 fn check(written: Written) -> Result<LocalPolicy, Vec<FieldError>> {
     let mut errors = FieldErrors::default();
     let trust_domain = errors.keep("trustDomain", written.trust_domain.parse());
-    let mut identities = BTreeMap::new();
-    for (index, identity) in written.identities.into_iter().enumerate() {
-        let path = format!("identities[{index}].name");
-        let Some(key) = errors.keep(&*path, ObjectKey::parse(&identity.name)) else {
-            continue;
-        };
-        let callers = AllowedCallers {
-            users: identity.allowed_users.into_iter().collect(),
-            groups: identity.allowed_groups.into_iter().collect(),
-        };
-        // `bot` and `default/bot` are the same agent.
-        if identities.insert(key.clone(), callers).is_some() {
-            errors.add(path, format!("{key} is in the list twice"));
-        }
-    }
+    let identities = identity::check(written.identities, &mut errors);
     let secrets = secret::check(written.secrets, &mut errors);
     errors.finish(trust_domain.map(|trust_domain| LocalPolicy {
         trust_domain,
         admins: written.admins.into_iter().collect(),
         identities,
+        minimum_landlock: written.minimum_landlock,
         secrets,
     }))
 }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::rule::rule;
 
-fn text(longest: usize, rules: &[Value]) -> Schema {
+/// A text of at least one character that keeps these rules.
+pub(crate) fn text(longest: usize, rules: &[Value]) -> Schema {
     let mut schema = json_schema!({ "type": "string", "minLength": 1, "maxLength": longest });
     if !rules.is_empty() {
         schema.insert("x-kubernetes-validations".to_owned(), json!(rules));
@@ -35,18 +36,9 @@ pub(crate) fn label_name(_: &mut SchemaGenerator) -> Schema {
     text(63, &[form])
 }
 
-/// The part of a host's grammar that both forms below share (RFC 1123, 2.1; no top label begins with
+/// The form of a DNS name (RFC 1123, 2.1; no top label begins with
 /// a digit, so that nothing which is not an address can be read as one).
-const DNS_NAME: &str = "^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.])*[A-Za-z_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.]?$";
-
-/// A DNS name or one IP address.
-pub(crate) fn host(_: &mut SchemaGenerator) -> Schema {
-    let form = rule(
-        &format!("isIP(self) || self.matches('{DNS_NAME}')"),
-        "is not a host: write one DNS name, for example api.example.com, or one IP address; no scheme, port, path or wildcard",
-    );
-    text(253, &[form])
-}
+pub(crate) const DNS_NAME: &str = "^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.])*[A-Za-z_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.]?$";
 
 /// An exact DNS name.
 pub(crate) fn dns_name(_: &mut SchemaGenerator) -> Schema {
@@ -57,10 +49,20 @@ pub(crate) fn dns_name(_: &mut SchemaGenerator) -> Schema {
     text(253, &[form])
 }
 
-/// A port.
+/// A port that can be granted.
 pub(crate) fn port(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "integer", "format": "int32", "minimum": 1, "maximum": 65535 })
+    json_schema!({
+        "type": "integer",
+        "format": "int32",
+        "minimum": 1,
+        "maximum": 65535,
+        "x-kubernetes-validations": [rule(&format!("self != {DNS_PORT}"), IS_DNS_PORT)],
+    })
 }
+
+/// The port of DNS (RFC 1035, 4.2).
+pub(crate) const DNS_PORT: u16 = 53;
+pub(crate) const IS_DNS_PORT: &str = "is the port of DNS, and within an agent's scope that is always Lanyard's own resolver: names are looked up without a grant, and nothing else is reached there";
 
 /// The path of an executable as the kernel shows it.
 pub(crate) fn executable_path(_: &mut SchemaGenerator) -> Schema {
@@ -160,4 +162,9 @@ pub(crate) fn account_names(_: &mut SchemaGenerator) -> Schema {
         "is not the name of a user or group: use letters, digits, -, _, . and @, and begin with a letter",
     );
     set(&text(256, &[form]), 0, 256)
+}
+
+/// At most 256 paths of a machine.
+pub(crate) fn paths(_: &mut SchemaGenerator) -> Schema {
+    set(&text(4095, &[]), 0, 256)
 }

@@ -5,12 +5,15 @@ use std::fs;
 use jiff::Timestamp;
 use lanyard_access::{
     digest::Sha256Digest,
+    evidence::EvidenceLevel,
+    identity::{Enforcement, ProcessAccess},
     lifetime::Lifetime,
     object::{ObjectKey, Uid},
+    process::ChildrenRule,
 };
 use lanyard_crds::{
     kind::Kind,
-    local_policy,
+    local_policy::{self, AllowedPath, IdentityPolicy, SocketPath},
     manifest::{self, Content, Lives, Object, Set},
     problem::Problem,
 };
@@ -129,6 +132,71 @@ fn a_file_that_is_too_long_is_refused() {
     assert_eq!(shown(&problems), [&*refused]);
     let problems = local_policy::read_file(&path).unwrap_err();
     assert_eq!(shown(&problems), [refused]);
+}
+
+#[test]
+fn a_policy_says_what_of_the_machine_an_agent_may_use() {
+    let text = "\
+minimumLandlock: 6
+identities:
+  - name: bot
+    allowPaths: [/srv/shared, /opt/cache.d]
+    unixSockets: [/run/postgresql/.s.PGSQL.5432]
+  - name: other
+";
+    let policy = local_policy::read_text("local.yaml", text).unwrap();
+    assert_eq!(policy.minimum_landlock, 6);
+    let bot = &policy.identities[&"default/bot".parse().unwrap()];
+    let paths: Vec<&str> = bot.allow_paths.iter().map(AllowedPath::as_str).collect();
+    assert_eq!(paths, ["/opt/cache.d", "/srv/shared"]);
+    let sockets: Vec<&str> = bot.unix_sockets.iter().map(SocketPath::as_str).collect();
+    assert_eq!(sockets, ["/run/postgresql/.s.PGSQL.5432"]);
+    let other = &policy.identities[&"default/other".parse().unwrap()];
+    assert_eq!(*other, IdentityPolicy::default());
+}
+
+#[test]
+fn an_identity_says_how_its_processes_are_known() {
+    let digest = "0f".repeat(32);
+    let text = format!(
+        "\
+apiVersion: lanyard.dev/v1alpha1
+kind: AgentIdentity
+metadata:
+  name: bot
+spec:
+  enforcement: Observe
+  processAccess: Debug
+  workloadSelector:
+    processes:
+      - name: agent
+        executable: {{ path: /usr/bin/python3.13, sha256: {digest} }}
+        script: {{ path: /srv/bot/main.py, sha256: {digest} }}
+        children: Inherit
+---
+apiVersion: lanyard.dev/v1alpha1
+kind: AgentIdentity
+metadata:
+  name: scope-only
+spec:
+  workloadSelector: {{}}
+"
+    );
+    let set = Set::new(read(&text)).unwrap();
+    let written = set.written(&mut SecondLives).unwrap();
+    let bot = &written.identities[&"default/bot".parse().unwrap()];
+    assert_eq!(bot.enforcement, Enforcement::Observe);
+    assert_eq!(bot.process_access, ProcessAccess::Debug);
+    let [process] = &*bot.processes else {
+        panic!("{bot:?}");
+    };
+    assert_eq!(process.children, ChildrenRule::Inherit);
+    let script = process.script.as_ref().unwrap();
+    assert_eq!(script.path.as_str(), "/srv/bot/main.py");
+    let scope_only = &written.identities[&"default/scope-only".parse().unwrap()];
+    assert_eq!(scope_only.enforcement, Enforcement::Enforce);
+    assert_eq!(scope_only.process_access, ProcessAccess::None);
+    assert_eq!(scope_only.highest_level(), EvidenceLevel::Scope);
 }
 
 #[test]

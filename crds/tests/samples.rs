@@ -82,9 +82,11 @@ fn samples_become_checked_objects_with_the_callers_uids() {
 fn the_sample_of_a_local_policy_is_good() {
     let policy = local_policy::read_file(&examples().join("local.yaml")).unwrap();
     assert_eq!(policy.trust_domain.as_str(), "example.com");
-    let callers = &policy.identities[&"default/agent".parse().unwrap()];
-    assert!(callers.users.contains("bob"));
-    assert!(callers.groups.contains("agents"));
+    let agent = &policy.identities[&"default/agent".parse().unwrap()];
+    assert!(agent.users.contains("bob"));
+    assert!(agent.groups.contains("agents"));
+    assert!(agent.allow_paths.is_empty() && agent.unix_sockets.is_empty());
+    assert_eq!(policy.minimum_landlock, 0);
     let (secret, file) = policy.secrets.first_key_value().unwrap();
     assert_eq!(secret.to_string(), "default/api/token");
     assert_eq!(file.path().to_str(), Some("/etc/lanyard/secrets/api-token"));

@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
@@ -24,6 +24,7 @@ pub struct Lanyard {
     state: PathBuf,
     run: PathBuf,
     log: PathBuf,
+    homes: PathBuf,
     daemon: Option<Child>,
 }
 
@@ -41,8 +42,12 @@ impl Lanyard {
             state: lab.path("state"),
             run: lab.path("run"),
             log: lab.path("node-agent.log"),
+            homes: lab.path("home"),
             daemon: None,
         };
+        for user in ["root", "nobody", "daemon"] {
+            make_home(&lanyard.homes.join(user), user)?;
+        }
         // What a lab of this number enforced that was killed before its end.
         if lanyard.pins().exists() {
             lanyard.down()?;
@@ -123,6 +128,11 @@ impl Lanyard {
 
     /// A command that becomes the agent `bot`, as another user if one is named.
     pub fn run(&self, user: Option<&str>, command: &[&str]) -> Command {
+        self.run_as("bot", user, command)
+    }
+
+    /// A command that becomes an agent, in a project folder of its user.
+    pub fn run_as(&self, agent: &str, user: Option<&str>, command: &[&str]) -> Command {
         let mut started = match user {
             Some(user) => {
                 let mut command = Command::new("setpriv");
@@ -132,12 +142,20 @@ impl Lanyard {
             }
             None => Command::new(self.programs.join("lanyard")),
         };
+        let home = self.homes.join(user.unwrap_or("root"));
         started
             .args(self.place())
-            .args(["run", "--as", "bot", "--"])
+            .args(["run", "--as", agent, "--"])
             .args(command)
+            .current_dir(home.join("project"))
+            .env("HOME", home)
             .stdin(Stdio::null());
         started
+    }
+
+    /// The folder that an agent of a user works in.
+    pub fn project(&self, user: Option<&str>) -> PathBuf {
+        self.homes.join(user.unwrap_or("root")).join("project")
     }
 
     /// What `lanyard status` says.
@@ -191,6 +209,39 @@ impl Lanyard {
         )
     }
 
+    /// Waits until what the node knows of an agent says so.
+    pub fn until_written(&self, agent: &str, text: &str) -> Result<()> {
+        until_agent(agent, &|agent| {
+            let output =
+                lab::run(&mut self.command(&["get", "agentidentity", agent, "-o", "yaml"]))?;
+            Ok(String::from_utf8_lossy(&output.stdout).contains(text))
+        })
+    }
+
+    /// Waits until an agent is enforced, or observed.
+    pub fn until_enforcement(&self, agent: &str, enforcement: &str) -> Result<()> {
+        until_agent(agent, &|agent| {
+            let status = self.status()?;
+            let agents = status["agents"].as_array().cloned().unwrap_or_default();
+            let is_it =
+                |known: &Value| known["agent"] == agent && known["enforcement"] == enforcement;
+            Ok(agents.iter().any(is_it))
+        })
+    }
+
+    /// What `lanyard suggest` prints, once it covers `address`.
+    pub fn suggested(&self, agent: &str, address: &str) -> Result<String> {
+        wait::until(
+            &format!("{address} is suggested"),
+            Duration::from_secs(15),
+            || {
+                let output = lab::run(&mut self.command(&["suggest", "--as", agent]))?;
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                Ok(said.contains(address).then_some(said))
+            },
+        )
+    }
+
     /// Waits until no grant of that name is known.
     pub fn until_gone(&self, grant: &str) -> Result<()> {
         wait::until(&format!("{grant} is gone"), Duration::from_secs(15), || {
@@ -238,7 +289,51 @@ impl Lanyard {
 
     /// Ends every process of Lanyard with SIGKILL: the daemon and every broker.
     pub fn kill_everything(&mut self) -> Result<usize> {
-        let Some(mut daemon) = self.daemon.take() else {
+        let ended = self.signal_everything(Signal::KILL)?;
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.wait()?;
+        }
+        Ok(ended)
+    }
+
+    /// Stops every process of Lanyard, the daemon and every broker: they are there, and do nothing.
+    pub fn stop_everything(&mut self) -> Result<usize> {
+        self.signal_everything(Signal::STOP)
+    }
+
+    /// Lets them go on.
+    pub fn go_on(&mut self) -> Result<usize> {
+        self.signal_everything(Signal::CONT)
+    }
+
+    /// Replaces the node agent by another build of itself: one whose kernel object differs in a word that
+    /// nothing reads.
+    pub fn become_another_build(&self) -> Result<()> {
+        let path = self.programs.join("lanyard-node-agent");
+        let mut program = fs::read(&path)?;
+        let object = kernel_object(&program).context("find the kernel object in the node agent")?;
+        let rest = &mut program[object..];
+        let word = b"rustc version";
+        let is_word = |bytes: &[u8]| bytes.eq_ignore_ascii_case(word);
+        let at = rest
+            .windows(word.len())
+            .position(is_word)
+            .context("find a word in the kernel object's debug information")?;
+        // Each time another letter, so that each build differs from those before.
+        let count = rest[at..at + word.len()]
+            .iter()
+            .filter(|byte| byte.is_ascii_uppercase())
+            .count();
+        rest[at + count].make_ascii_uppercase();
+        // Another file under the same name, for the old one may be running.
+        let new = path.with_extension("new");
+        fs::write(&new, program)?;
+        fs::set_permissions(&new, fs::metadata(&path)?.permissions())?;
+        fs::rename(&new, &path).context("replace the node agent")
+    }
+
+    fn signal_everything(&self, signal: Signal) -> Result<usize> {
+        let Some(daemon) = &self.daemon else {
             bail!("the daemon does not run")
         };
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.id()))?;
@@ -246,17 +341,21 @@ impl Lanyard {
             .split_whitespace()
             .filter_map(|pid| pid.parse().ok())
             .collect();
-        daemon.kill()?;
+        let daemon = i32::try_from(daemon.id()).ok().and_then(Pid::from_raw);
+        kill_process(daemon.context("the daemon has a number")?, signal)?;
         for broker in brokers.iter().filter_map(|pid| Pid::from_raw(*pid)) {
             // It may have ended by itself when the daemon did.
-            let _ = kill_process(broker, Signal::KILL);
+            let _ = kill_process(broker, signal);
         }
-        daemon.wait()?;
         Ok(1 + brokers.len())
     }
 
     /// Ends enforcement and what still runs; says what is left behind, which must be nothing.
     pub fn down(&mut self) -> Result<Vec<String>> {
+        if self.daemon.is_some() {
+            // A stopped one cannot end.
+            let _ = self.go_on();
+        }
         let state = self.state.display().to_string();
         lab::run(&mut self.command(&["down", "--kill", "--state", &state]))?;
         if let Some(mut daemon) = self.daemon.take() {
@@ -293,6 +392,32 @@ impl Drop for Lanyard {
 )]
 fn tell_lost(error: &anyhow::Error) {
     eprintln!("the lab's node could not be ended: {error:#}");
+}
+
+/// Where the kernel object begins in a program that has it inside: an ELF file for the machine BPF (`e_machine`
+/// 247), as no other is in there.
+fn kernel_object(program: &[u8]) -> Option<usize> {
+    const MACHINE: std::ops::Range<usize> = 18..20;
+    let is_object = |bytes: &[u8]| bytes.starts_with(b"\x7fELF") && bytes[MACHINE] == [247, 0];
+    program.windows(MACHINE.end).position(is_object)
+}
+
+fn until_agent(agent: &str, is_so: &dyn Fn(&str) -> Result<bool>) -> Result<()> {
+    wait::until(
+        &format!("what is written of {agent} is known"),
+        Duration::from_secs(15),
+        || Ok(is_so(agent)?.then_some(())),
+    )
+}
+
+/// A home with a project folder in it, which belong to the user.
+fn make_home(home: &Path, user: &str) -> Result<()> {
+    let project = home.join("project");
+    fs::create_dir_all(&project).with_context(|| format!("make {}", project.display()))?;
+    if user != "root" {
+        lab::run(Command::new("chown").arg("-R").arg(user).arg(home))?;
+    }
+    Ok(())
 }
 
 /// A program of this build: beside this one, or in its parent folder for tests.

@@ -6,24 +6,126 @@ use anyhow::Result;
 
 use crate::agent::sha256;
 
+/// An AgentIdentity.
+pub struct Identity {
+    name: String,
+    settings: Vec<String>,
+    processes: Vec<String>,
+}
+
+impl Identity {
+    /// One that lists nothing yet.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            settings: Vec::new(),
+            processes: Vec::new(),
+        }
+    }
+
+    /// Sets a field of the spec, such as `enforcement: Observe`.
+    #[must_use]
+    pub fn with(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// Lists a program, with what its children inherit.
+    pub fn program(self, name: &str, path: &Path, children: &str) -> Result<Self> {
+        self.process(name, path, None, children)
+    }
+
+    /// Lists an interpreter for one script.
+    pub fn script(self, name: &str, interpreter: &Path, script: &Path) -> Result<Self> {
+        self.process(name, interpreter, Some(script), "None")
+    }
+
+    fn process(
+        mut self,
+        name: &str,
+        path: &Path,
+        script: Option<&Path>,
+        children: &str,
+    ) -> Result<Self> {
+        self.processes.push(format!("    - name: {name}"));
+        self.processes.push(format!("      children: {children}"));
+        for (field, path) in [("executable", Some(path)), ("script", script)] {
+            let Some(path) = path else { continue };
+            self.processes.push(format!("      {field}:"));
+            self.processes
+                .push(format!("        path: {}", path.display()));
+            self.processes
+                .push(format!("        sha256: \"{}\"", sha256(path)?));
+        }
+        Ok(self)
+    }
+
+    /// As a person writes it.
+    pub fn yaml(self) -> String {
+        let mut lines = vec![
+            "apiVersion: lanyard.dev/v1alpha1".to_owned(),
+            "kind: AgentIdentity".to_owned(),
+            "metadata:".to_owned(),
+            format!("  name: {}", self.name),
+            "spec:".to_owned(),
+        ];
+        lines.extend(
+            self.settings
+                .into_iter()
+                .map(|setting| format!("  {setting}")),
+        );
+        lines.push("  workloadSelector:".to_owned());
+        if self.processes.is_empty() {
+            lines.push("    processes: []".to_owned());
+        } else {
+            lines.push("    processes:".to_owned());
+        }
+        lines.extend(self.processes);
+        lines.join("\n")
+    }
+}
+
 /// Agent `bot`, which is these programs.
 pub fn identity(programs: &[(&str, &Path)]) -> Result<String> {
-    let mut lines = vec![
-        "apiVersion: lanyard.dev/v1alpha1".to_owned(),
-        "kind: AgentIdentity".to_owned(),
-        "metadata:".to_owned(),
-        "  name: bot".to_owned(),
-        "spec:".to_owned(),
-        "  workloadSelector:".to_owned(),
-        "    processes:".to_owned(),
-    ];
-    for (name, path) in programs {
-        lines.push(format!("    - name: {name}"));
-        lines.push("      executable:".to_owned());
-        lines.push(format!("        path: {}", path.display()));
-        lines.push(format!("        sha256: \"{}\"", sha256(path)?));
+    let nobody_yet = Ok(Identity::named("bot"));
+    let listed = programs.iter().fold(nobody_yet, |identity, (name, path)| {
+        identity?.program(name, path, "None")
+    });
+    listed.map(Identity::yaml)
+}
+
+/// A grant to an address or a network, of any agent, at any level of evidence.
+pub struct DirectGrant<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The agent's.
+    pub agent: &'a str,
+    /// `Image`, `Lineage` or `Scope`.
+    pub requires: &'a str,
+    /// An address or a network.
+    pub host: &'a str,
+    /// The port.
+    pub port: u16,
+    /// `TCP` or `UDP`.
+    pub protocol: &'a str,
+    /// How long it lives.
+    pub duration: &'a str,
+}
+
+impl DirectGrant<'_> {
+    /// As a person writes it.
+    pub fn yaml(&self) -> String {
+        format!(
+            "apiVersion: lanyard.dev/v1alpha1\nkind: AccessGrant\nmetadata:\n  name: {}\nspec:\n  identityRef:\n    name: {}\n  requires: {}\n  resource:\n    host: \"{}\"\n    port: {}\n    protocol: {}\n  duration: {}\n",
+            self.name,
+            self.agent,
+            self.requires,
+            self.host,
+            self.port,
+            self.protocol,
+            self.duration
+        )
     }
-    Ok(lines.join("\n"))
 }
 
 /// A grant of agent `bot` to a name, with the service's token.

@@ -1,7 +1,11 @@
 //! What the demo shows and the tests hold Lanyard to: each scene is played on real input and returns the
 //! evidence, or says what differed.
 
+pub mod coding_agent;
+pub mod entered;
 pub mod granted;
+pub mod lowered;
+pub mod observed;
 pub mod on_time;
 pub mod refused;
 pub mod revoked;
@@ -22,6 +26,9 @@ use crate::{
 pub const TOKEN: &str = "demo-4f1c9d2e7b8a6053-token";
 /// The user that the agents of most scenes run as.
 pub const USER: &str = "nobody";
+
+/// The agents of all scenes; who may run them is in the policy, which is read once.
+const AGENTS: [&str; 5] = ["bot", "coder", "watched", "scripted", "other"];
 
 /// Evidence, a line each, for a person.
 pub type Evidence = Vec<String>;
@@ -49,7 +56,10 @@ impl Stage {
         let secret = lab.write("secrets/token", format!("{TOKEN}\n"))?;
         std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         let policy = format!(
-            "trustDomain: demo.test\nidentities:\n  - name: bot\n    allowedUsers: [{USER}]\nsecrets:\n  - secret: default/service/token\n    file: {}\n",
+            "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n",
+            AGENTS
+                .map(|agent| format!("  - name: {agent}\n    allowedUsers: [{USER}]\n"))
+                .concat(),
             secret.display()
         );
         lab.write("local.yaml", policy)?;

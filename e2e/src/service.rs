@@ -181,6 +181,19 @@ def serve(connection):
                 seconds, nanos = struct.unpack("@qq", stamp[:16])
                 log.write(f"{seconds * 1_000_000_000 + nanos}\n")
 
+def answer():
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    datagrams.bind(("", int(sys.argv[2])))
+    while True:
+        data, control, _, sender = datagrams.recvmsg(65536, 128)
+        for level, kind, stamp in control:
+            if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+                seconds, nanos = struct.unpack("@qq", stamp[:16])
+                log.write(f"{seconds * 1_000_000_000 + nanos}\n")
+        datagrams.sendto(data, sender)
+
+threading.Thread(target=answer, daemon=True).start()
 while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 "#;

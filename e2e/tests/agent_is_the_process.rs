@@ -1,11 +1,11 @@
 //! Promise 1: an agent is the process that runs, not an account or a name.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Command, Stdio},
+use lanyard_e2e::{
+    agent,
+    manifest::{DirectGrant, Identity},
+    scenes::{Stage, USER, coding_agent, entered, granted, lowered, refused},
+    service,
 };
-
-use lanyard_e2e::scenes::{Stage, granted, refused};
 
 #[test]
 fn the_listed_program_is_the_agent_and_one_changed_byte_ends_that() {
@@ -50,49 +50,195 @@ print("child:", child.returncode, len(child.stdout), flush=True)
 /// The very program that is listed, put into the scope from outside, is not the agent.
 #[test]
 fn a_process_that_enters_the_scope_from_outside_has_no_identity() {
-    const HOLD: &str = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).status, flush=True); sys.stdin.read()";
     let stage = Stage::set().unwrap();
-    let mut agent = stage.python(&["-c", HOLD, &stage.url("/")]);
-    let mut agent = agent
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
+    entered::program_from_outside_is_refused(&stage).unwrap();
+}
+
+#[test]
+fn a_listed_program_with_a_preloaded_library_is_known_less_well() {
+    let stage = Stage::set().unwrap();
+    lowered::preloaded_library_lowers_the_level(&stage).unwrap();
+}
+
+#[test]
+fn a_listed_script_counts_only_where_the_agent_cannot_change_it() {
+    let stage = Stage::set().unwrap();
+    lowered::swapped_script_lowers_the_level(&stage).unwrap();
+}
+
+#[test]
+fn a_coding_agents_whole_tree_works_under_inherit_and_not_without() {
+    let stage = Stage::set().unwrap();
+    coding_agent::whole_tree_works(&stage).unwrap();
+}
+
+/// With `Listed` the tools that are listed have their grants, and what the agent makes itself has none.
+#[test]
+fn a_listed_identity_gives_only_the_listed_tools_their_grants() {
+    const WORK: &str = r"
+import shutil, subprocess, sys
+listed, own, address, port = sys.argv[1:]
+shutil.copy(listed, own)
+for program in listed, own:
+    done = subprocess.run([program, address, port], capture_output=True, text=True)
+    print(done.returncode, done.stdout[-24:].strip() or done.stderr.strip(), flush=True)
+";
+    let stage = Stage::set().unwrap();
+    let dial = agent::dial(&stage.lab, "dial").unwrap();
+    let identity = Identity::named("coder")
+        .program("python", &stage.python, "Listed")
+        .unwrap()
+        .program("dial", &dial, "None")
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(agent.stdout.take().unwrap())
-        .read_line(&mut line)
+    stage
+        .lab
+        .write("manifests/coder.yaml", identity.yaml())
         .unwrap();
+    let grant = DirectGrant {
+        name: "coder-plain",
+        agent: "coder",
+        requires: "Lineage",
+        host: &stage.lab.address(),
+        port: service::PLAIN_PORT,
+        protocol: "TCP",
+        duration: "1h",
+    };
+    stage
+        .lab
+        .write("manifests/coder-plain.yaml", grant.yaml())
+        .unwrap();
+    stage.lanyard.until_live("default/coder-plain").unwrap();
+    let own = stage.lanyard.project(Some(USER)).join("own");
+    let arguments = [
+        stage.python.display().to_string(),
+        "-c".to_owned(),
+        WORK.to_owned(),
+        dial.display().to_string(),
+        own.display().to_string(),
+        stage.lab.address(),
+        service::PLAIN_PORT.to_string(),
+    ];
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = stage.lanyard.run_as("coder", Some(USER), &arguments);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = said.lines().collect();
     assert_eq!(
-        line.trim(),
-        "200",
-        "the agent itself is refused: {}",
+        lines.first(),
+        Some(&format!("0 {}", service::GREETING).as_str()),
+        "{output:?} {}",
         stage.lanyard.daemon_log()
     );
-    let entered = Command::new("sh")
-        .arg("-c")
-        .arg("echo $$ > \"$1/cgroup.procs\" && shift && exec \"$@\"")
-        .arg("sh")
-        .arg(stage.lanyard.scope_cgroup().unwrap())
-        .arg(&stage.curl)
-        .args([
+    assert!(lines[1].starts_with("1 connect:"), "{said}");
+}
+
+/// Two agents of one user at once: each is its own, and has its own grants.
+#[test]
+fn two_agents_have_two_identities_and_each_its_own_grants() {
+    let stage = Stage::set().unwrap();
+    let identity = Identity::named("other")
+        .program("curl", &stage.curl, "None")
+        .unwrap();
+    stage
+        .lab
+        .write("manifests/other.yaml", identity.yaml())
+        .unwrap();
+    let grant = DirectGrant {
+        name: "other-tls",
+        agent: "other",
+        requires: "Image",
+        host: &stage.lab.address(),
+        port: service::TLS_PORT,
+        protocol: "TCP",
+        duration: "1h",
+    };
+    stage
+        .lab
+        .write("manifests/other-tls.yaml", grant.yaml())
+        .unwrap();
+    stage.lanyard.until_live("default/other-tls").unwrap();
+    let tls = format!("https://{}/", stage.lab.address());
+    for (name, url, reached) in [
+        ("bot", &stage.plain_url("/"), true),
+        ("bot", &tls, false),
+        ("other", &stage.plain_url("/"), false),
+        ("other", &tls, true),
+    ] {
+        let curl = stage.curl.display().to_string();
+        let command = [
+            curl.as_str(),
             "--silent",
             "--insecure",
             "--max-time",
             "15",
-            &stage.url("/"),
-        ])
-        .output()
+            url,
+        ];
+        let mut command = stage.lanyard.run_as(name, Some(USER), &command);
+        let output = command.output().unwrap();
+        assert_eq!(
+            output.status.success(),
+            reached,
+            "{name} {url}: {output:?} {}",
+            stage.lanyard.daemon_log()
+        );
+    }
+}
+
+/// What a process says of itself in its arguments counts for nothing: they are read when it is executed.
+#[test]
+fn rewritten_arguments_do_not_make_another_script() {
+    const PRETEND: &str = r#"
+import ctypes, sys, urllib.request
+script, url = sys.argv[1:3]
+# Writes the listed script's path over the own arguments, as /proc/PID/cmdline shows them.
+stack = open("/proc/self/stat").read().rsplit(")", 1)[1].split()
+start, end = int(stack[45]), int(stack[46])
+line = b"\0".join([sys.executable.encode(), script.encode()]) + b"\0"
+ctypes.memmove(start, line[: end - start].ljust(end - start, b"\0"), end - start)
+assert script in open("/proc/self/cmdline").read()
+try:
+    print(urllib.request.urlopen(url, timeout=15).status, flush=True)
+except OSError as error:
+    print("refused", flush=True)
+"#;
+    const HONEST: &str = "import sys, urllib.request\nprint(urllib.request.urlopen(sys.argv[1], timeout=15).status, flush=True)\n";
+    let stage = Stage::set().unwrap();
+    let script = stage.lab.write("programs/honest.py", HONEST).unwrap();
+    let pretend = stage.lab.write("programs/pretend.py", PRETEND).unwrap();
+    let identity = Identity::named("scripted")
+        .script("honest", &stage.python, &script)
         .unwrap();
-    let explained = stage
-        .lanyard
-        .explain_last("came into the scope from outside");
-    drop(agent.stdin.take());
-    agent.wait().unwrap();
-    explained.unwrap();
-    assert!(
-        !entered.status.success() && entered.stdout.is_empty(),
-        "it got through: {entered:?}"
-    );
+    stage
+        .lab
+        .write("manifests/scripted.yaml", identity.yaml())
+        .unwrap();
+    let grant = DirectGrant {
+        name: "scripted-plain",
+        agent: "scripted",
+        requires: "Image",
+        host: &stage.lab.address(),
+        port: service::PLAIN_PORT,
+        protocol: "TCP",
+        duration: "1h",
+    };
+    stage
+        .lab
+        .write("manifests/scripted-plain.yaml", grant.yaml())
+        .unwrap();
+    stage.lanyard.until_live("default/scripted-plain").unwrap();
+    let (python, url) = (stage.python.display().to_string(), stage.plain_url("/"));
+    let (script, pretend) = (script.display().to_string(), pretend.display().to_string());
+    let said = |command: &[&str]| {
+        let mut command = stage.lanyard.run_as("scripted", Some(USER), command);
+        let output = command.output().unwrap();
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    };
+    assert_eq!(said(&[&python, &script, &url]), "200\n");
+    assert_eq!(said(&[&python, &pretend, &script, &url]), "refused\n");
 }
 
 /// Who may run an agent is the machine's policy: root and those it names.

@@ -4,7 +4,10 @@ use std::{fs, process::Stdio};
 
 use lanyard_e2e::{
     manifest,
-    scenes::{Stage, on_time},
+    scenes::{
+        Stage,
+        on_time::{self, Dead, Over},
+    },
     service,
 };
 
@@ -12,6 +15,19 @@ use lanyard_e2e::{
 fn a_direct_grant_ends_on_time_although_everything_was_killed() {
     let mut stage = Stage::set().unwrap();
     on_time::grant_ends_although_everything_was_killed(&mut stage).unwrap();
+}
+
+/// A process that is stopped holds what it held, and answers nobody.
+#[test]
+fn a_direct_grant_ends_on_time_although_everything_was_stopped() {
+    let mut stage = Stage::set().unwrap();
+    on_time::grant_ends_although_everything_is_dead(&mut stage, Dead::Stopped, Over::Tcp).unwrap();
+}
+
+#[test]
+fn a_datagram_grant_ends_on_time_although_everything_was_killed() {
+    let mut stage = Stage::set().unwrap();
+    on_time::grant_ends_although_everything_is_dead(&mut stage, Dead::Killed, Over::Udp).unwrap();
 }
 
 /// The grant through the broker, with an open download and a new request after it.

@@ -3,11 +3,17 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::TcpStream,
+    os::unix::net::UnixListener,
     process::{Command, Stdio},
     time::Duration,
 };
 
-use lanyard_e2e::scenes::{Stage, refused};
+use lanyard_e2e::{
+    agent,
+    manifest::{DirectGrant, Identity},
+    scenes::{Stage, refused},
+    service,
+};
 
 #[test]
 fn a_host_without_a_grant_is_reached_neither_by_name_nor_by_address() {
@@ -45,6 +51,61 @@ fn of_many_starts_that_connect_at_once_no_granted_one_is_refused_and_no_other_ge
     }
     let arrived = stage.service.requests().unwrap().len() - before;
     assert_eq!(arrived, STARTS, "what arrived is what was granted");
+}
+
+/// Programs whose first act is to connect, a thousand of each, started by the agent itself.
+#[test]
+fn of_two_thousand_starts_no_granted_one_is_refused_and_no_other_gets_through() {
+    const STARTS: usize = 1_000;
+    const SPAWN: &str = r"
+import subprocess, sys
+granted, other, address, port, count = sys.argv[1:]
+reached = {granted: 0, other: 0}
+for _ in range(int(count)):
+    for program in reached:
+        done = subprocess.run([program, address, port], capture_output=True)
+        reached[program] += done.returncode == 0
+print(reached[granted], reached[other], flush=True)
+";
+    let stage = Stage::set().unwrap();
+    let granted = agent::dial(&stage.lab, "granted").unwrap();
+    let other = agent::dial(&stage.lab, "other").unwrap();
+    agent::change_one_byte(&other).unwrap();
+    let identity = Identity::named("bot")
+        .program("python", &stage.python, "None")
+        .unwrap()
+        .program("granted", &granted, "None")
+        .unwrap();
+    stage
+        .lab
+        .write("manifests/bot.yaml", identity.yaml())
+        .unwrap();
+    stage
+        .lanyard
+        .until_written("default/bot", "granted")
+        .unwrap();
+    let before = stage.service.requests().unwrap().len();
+    let (granted, other) = (granted.display().to_string(), other.display().to_string());
+    let (address, port) = (stage.lab.address(), service::PLAIN_PORT.to_string());
+    let output = stage
+        .python(&[
+            "-c",
+            SPAWN,
+            &granted,
+            &other,
+            &address,
+            &port,
+            &STARTS.to_string(),
+        ])
+        .output()
+        .unwrap();
+    let arrived = stage.service.requests().unwrap().len() - before;
+    assert_eq!(
+        (String::from_utf8_lossy(&output.stdout).trim(), arrived),
+        (format!("{STARTS} 0").as_str(), STARTS),
+        "{output:?} {}",
+        stage.lanyard.daemon_log()
+    );
 }
 
 /// A socket that was led to a granted destination, then disconnected and made to listen.
@@ -142,4 +203,138 @@ tried("tcp", lambda: stream(0))
         );
     }
     assert!(inside.contains("tcp open"), "{inside}");
+}
+
+/// A grant for a network opens its addresses at its port, and no other.
+#[test]
+fn a_grant_for_a_network_opens_what_lies_in_it_and_nothing_else() {
+    let stage = Stage::set().unwrap();
+    let network = format!("{}/30", stage.lab.address().replace(".2", ".0"));
+    let grant = DirectGrant {
+        name: "network",
+        agent: "bot",
+        requires: "Image",
+        host: &network,
+        port: service::PEER_PORT,
+        protocol: "TCP",
+        duration: "1h",
+    };
+    let reached = |port: u16| {
+        const CONNECT: &str = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=15)";
+        let port = port.to_string();
+        let output = stage
+            .python(&["-c", CONNECT, &stage.lab.address(), &port])
+            .output()
+            .unwrap();
+        output.status.success()
+    };
+    assert!(!reached(service::PEER_PORT), "nothing grants it yet");
+    stage
+        .lab
+        .write("manifests/network.yaml", grant.yaml())
+        .unwrap();
+    stage.lanyard.until_live("default/network").unwrap();
+    assert!(
+        reached(service::PEER_PORT),
+        "{}",
+        stage.lanyard.daemon_log()
+    );
+    assert!(!reached(service::TLS_PORT), "another port");
+}
+
+/// What runs for the user outside the scope could act for the agent: it is asked over sockets that the scope
+/// cannot reach.
+#[test]
+fn helpers_outside_the_scope_cannot_be_asked() {
+    const ASK: &str = r#"
+import socket, sys
+for path in sys.argv[1:]:
+    try:
+        socket.socket(socket.AF_UNIX).connect(path)
+        print("open", flush=True)
+    except OSError as error:
+        print("closed", error.errno, flush=True)
+"#;
+    let stage = Stage::set().unwrap();
+    // As tmux, ssh-agent, a container engine and a session bus listen.
+    let folder = stage.lanyard.project(None);
+    let names = ["tmux", "agent.sock", "docker.sock", "bus"];
+    let paths: Vec<String> = names
+        .map(|name| folder.join(name).display().to_string())
+        .into();
+    let _servers: Vec<UnixListener> = paths
+        .iter()
+        .map(|path| UnixListener::bind(path).unwrap())
+        .collect();
+    let mut arguments = vec!["-c", ASK];
+    arguments.extend(paths.iter().map(String::as_str));
+    let inside = stage.python(&arguments).output().unwrap();
+    let inside = String::from_utf8_lossy(&inside.stdout).into_owned();
+    let outside = Command::new(&stage.python)
+        .args(&arguments)
+        .output()
+        .unwrap();
+    let outside = String::from_utf8_lossy(&outside.stdout).into_owned();
+    assert_eq!(outside, "open\n".repeat(4));
+    assert_eq!(
+        inside,
+        "closed 1\n".repeat(4),
+        "{}",
+        stage.lanyard.daemon_log()
+    );
+    stage.lanyard.explain_last("unix socket").unwrap();
+}
+
+/// What else a program could use to get out: a cgroup that it may move itself into, another namespace, a
+/// process that it may change.
+#[test]
+fn a_scope_cannot_be_left() {
+    const LEAVE: &str = r#"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def tried(name, done):
+    print(name, "done" if done else "refused", flush=True)
+def moved(path):
+    try:
+        open(os.path.join(path, "cgroup.procs"), "w").write(str(os.getpid()))
+        return True
+    except OSError:
+        return False
+NEWUSER, NEWNS, NEWNET = 0x10000000, 0x20000, 0x40000000
+tried("cgroup", moved(sys.argv[1]))
+tried("user namespace", libc.unshare(NEWUSER) == 0)
+tried("mount namespace", libc.unshare(NEWUSER | NEWNS) == 0)
+tried("network namespace", libc.unshare(NEWUSER | NEWNET) == 0)
+tried("trace", libc.ptrace(16, int(sys.argv[2]), 0, 0) == 0)
+tried("io_uring", libc.syscall(425, 8, bytes(120)) >= 0)
+"#;
+    let stage = Stage::set().unwrap();
+    let other = stage
+        .lanyard
+        .run(Some("nobody"), &["true"])
+        .output()
+        .unwrap();
+    assert!(other.status.success(), "{other:?}");
+    let mut sleeper = Command::new("setpriv")
+        .args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"])
+        .args(["sleep", "60"])
+        .spawn()
+        .unwrap();
+    let cgroup = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        .into_iter()
+        .find(|root| std::path::Path::new(root).join("cgroup.procs").exists())
+        .unwrap();
+    let pid = sleeper.id().to_string();
+    let python = stage.python.display().to_string();
+    let command = [python.as_str(), "-c", LEAVE, cgroup, &pid];
+    let output = stage
+        .lanyard
+        .run(Some("nobody"), &command)
+        .output()
+        .unwrap();
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said.lines().count(), 6, "{output:?}");
+    assert!(said.lines().all(|line| line.ends_with("refused")), "{said}");
 }

@@ -1,5 +1,10 @@
 //! Promise 7: revocation is immediate on a connected node and cuts what is open.
 
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
 use lanyard_e2e::{
     manifest,
     scenes::{Stage, revoked},
@@ -16,6 +21,68 @@ fn revoking_cuts_a_download_through_the_broker() {
 fn revoking_cuts_a_direct_connection() {
     let stage = Stage::set().unwrap();
     revoked::direct_flow_is_cut(&stage).unwrap();
+}
+
+/// Datagrams one after the other, answered by the peer, until one is refused.
+#[test]
+fn revoking_cuts_a_flow_of_datagrams_and_one_that_waits_for_an_answer() {
+    const TALK: &str = r#"
+import socket, sys, time
+address = (sys.argv[1], int(sys.argv[2]))
+waiting = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+waiting.connect(address)
+flow = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+flow.settimeout(20)
+while True:
+    try:
+        flow.sendto(b"x", address)
+        flow.recv(1)
+        print("answered", flush=True)
+        time.sleep(0.01)
+    except OSError as error:
+        print("refused", error.errno, flush=True)
+        break
+waiting.settimeout(20)
+try:
+    waiting.recv(1)
+except TimeoutError:
+    print("still waiting", flush=True)
+except OSError as error:
+    print("ended", error.errno, flush=True)
+"#;
+    let stage = Stage::set().unwrap();
+    let grant = manifest::DirectGrant {
+        name: "datagrams",
+        agent: "bot",
+        requires: "Image",
+        host: &stage.lab.address(),
+        port: service::PEER_PORT,
+        protocol: "UDP",
+        duration: "1h",
+    };
+    stage
+        .lab
+        .write("manifests/datagrams.yaml", grant.yaml())
+        .unwrap();
+    stage.lanyard.until_live("default/datagrams").unwrap();
+    let (address, port) = (stage.lab.address(), service::PEER_PORT.to_string());
+    let mut command = stage.python(&["-c", TALK, &address, &port]);
+    let mut agent = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(agent.stdout.take().unwrap()).lines();
+    for _ in 0..5 {
+        assert_eq!(
+            said.next().unwrap().unwrap(),
+            "answered",
+            "{}",
+            stage.lanyard.daemon_log()
+        );
+    }
+    stage.lanyard.revoke("default/datagrams").unwrap();
+    let rest: Vec<String> = said.map(|line| line.unwrap()).collect();
+    agent.wait().unwrap();
+    let end = rest.iter().find(|line| *line != "answered").unwrap();
+    assert_eq!(end, "refused 1", "{rest:?}");
+    assert!(rest.last().unwrap().starts_with("ended"), "{rest:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The control socket: what `lanyard` asks this node, and what may be asked by whom.
 
 mod down;
+mod explain;
+mod objects;
 mod peer;
 mod queries;
 mod room;
@@ -15,7 +17,7 @@ use std::{
 };
 
 use lanyard_protocol::{
-    control::{Done, Refused, Reply, Request, reply, request::Verb},
+    control::{Done as Ended, Refused, Reply, Request, reply, request::Verb},
     frame,
 };
 use thiserror::Error;
@@ -25,12 +27,19 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-pub use self::down::{begin, drain, finish};
+pub use self::{
+    down::{begin, drain, finish},
+    objects::{Done, Objects},
+    queries::time_left,
+};
 use self::{
     peer::Peer,
     room::{Room, Who},
 };
-use crate::{callers::Callers, node::Shared};
+use crate::{
+    callers::{Caller, Callers},
+    node::Shared,
+};
 
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,6 +55,14 @@ pub struct ControlError {
 
 /// What a verb ends with when it is not done: what is wrong, and what to do about it.
 pub(crate) type Denied = Refused;
+
+/// Who asks.
+fn caller(node: &Shared, peer: &Peer) -> Caller {
+    Caller {
+        uid: peer.uid,
+        scope: node.borrow().scope_of(peer.pid),
+    }
+}
 
 /// Refuses with a message and a hint.
 pub(crate) fn denied(message: impl Into<String>, hint: impl Into<String>) -> Denied {
@@ -80,6 +97,7 @@ pub async fn serve(
     listener: UnixListener,
     node: Shared,
     callers: Rc<dyn Callers>,
+    objects: Rc<dyn Objects>,
     ended: tokio::sync::watch::Sender<bool>,
 ) {
     let room = Rc::new(Room::default());
@@ -105,9 +123,13 @@ pub async fn serve(
                     debug!(?who, "too many conversations at once; one was closed");
                     continue;
                 };
-                let (node, callers, ended) = (Rc::clone(&node), Rc::clone(&callers), ended.clone());
+                let rules = Rules {
+                    callers: Rc::clone(&callers),
+                    objects: Rc::clone(&objects),
+                };
+                let (node, ended) = (Rc::clone(&node), ended.clone());
                 spawn_local(async move {
-                    if let Err(error) = converse(stream, peer, node, callers, ended).await {
+                    if let Err(error) = converse(stream, peer, node, rules, ended).await {
                         debug!(%error, "a conversation ended early");
                     }
                     drop(place);
@@ -121,32 +143,49 @@ pub async fn serve(
     }
 }
 
+/// What holds for every conversation.
+struct Rules {
+    callers: Rc<dyn Callers>,
+    objects: Rc<dyn Objects>,
+}
+
 async fn converse(
     mut stream: UnixStream,
     peer: Peer,
     node: Shared,
-    callers: Rc<dyn Callers>,
+    rules: Rules,
     ended: tokio::sync::watch::Sender<bool>,
 ) -> Result<(), frame::FrameError> {
     let received = tokio::time::timeout(PATIENCE, peer::receive(&mut stream)).await;
     let (request, descriptor): (Request, _) =
         received.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let (callers, objects) = (&*rules.callers, &*rules.objects);
     let outcome = match request.verb {
         Some(Verb::Run(asked)) => {
-            run::run(&mut stream, &node, &*callers, &peer, asked, descriptor).await
+            run::run(&mut stream, &node, callers, &peer, asked, descriptor).await
         }
-        Some(Verb::Status(_)) => queries::status(&mut stream, &node, &*callers, &peer).await,
+        Some(Verb::Status(_)) => queries::status(&mut stream, &node, callers, &peer).await,
         Some(Verb::Explain(asked)) => {
-            queries::explain(&mut stream, &node, &*callers, &peer, &asked).await
+            explain::explain(&mut stream, &node, callers, &peer, &asked).await
         }
-        Some(Verb::Tail(asked)) => {
-            queries::tail(&mut stream, &node, &*callers, &peer, &asked).await
-        }
+        Some(Verb::Tail(asked)) => queries::tail(&mut stream, &node, callers, &peer, &asked).await,
         Some(Verb::Revoke(asked)) => {
-            queries::revoke(&mut stream, &node, &*callers, &peer, &asked).await
+            queries::revoke(&mut stream, &node, callers, &peer, &asked).await
         }
         Some(Verb::Down(asked)) => {
-            down::down(&mut stream, &node, &*callers, &peer, &asked, &ended).await
+            down::down(&mut stream, &node, callers, &peer, &asked, &ended).await
+        }
+        Some(Verb::Apply(asked)) => {
+            objects::apply(&mut stream, &node, callers, objects, &peer, &asked).await
+        }
+        Some(Verb::Delete(asked)) => {
+            objects::delete(&mut stream, &node, callers, objects, &peer, &asked).await
+        }
+        Some(Verb::Get(asked)) => {
+            objects::get(&mut stream, &node, callers, objects, &peer, &asked).await
+        }
+        Some(Verb::Suggest(asked)) => {
+            objects::suggest(&mut stream, &node, callers, &peer, &asked).await
         }
         None => Ok(Err(denied(
             "the request is not understood",
@@ -154,7 +193,7 @@ async fn converse(
         ))),
     }?;
     let last = match outcome {
-        Ok(()) => reply::Reply::Done(Done {}),
+        Ok(()) => reply::Reply::Done(Ended {}),
         Err(refused) => reply::Reply::Refused(refused),
     };
     say(&mut stream, last).await

@@ -27,6 +27,11 @@ impl Deadlines {
         &self.0
     }
 
+    /// Forgets the specs of lives that never come back.
+    pub fn retain(&mut self, may_come_back: impl Fn(&Uid) -> bool) {
+        self.0.retain(|(uid, _), _| may_come_back(uid));
+    }
+
     /// Takes up what was kept.
     pub fn restore(deadlines: impl IntoIterator<Item = (Spec, u64)>) -> Self {
         Self(deadlines.into_iter().collect())

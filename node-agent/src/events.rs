@@ -2,15 +2,14 @@
 
 use std::{collections::BTreeMap, io, rc::Rc, sync::Arc};
 
-use lanyard_access::process::ProcessSelector;
-use lanyard_node_agent_abi::event::{ExecEvent, exec};
+use lanyard_node_agent_abi::event::exec;
 use tokio::{io::unix::AsyncFd, sync::Semaphore, task::spawn_local};
 use tracing::error;
 
 use crate::{
     attest::file,
-    kernel::{Ring, Rings, clock::Moment},
-    node::Shared,
+    kernel::{ExecRecord, Ring, Rings, clock::Moment},
+    node::{Look, Shared},
 };
 
 /// How many files of one scope are looked at at once: a scope full of slow files delays itself alone.
@@ -24,9 +23,13 @@ pub fn adopt(node: &Shared, looks: &mut Looks) {
         spawn_local(async move {
             let observed = tokio::task::spawn_blocking(move || file::observe(event)).await;
             let Ok(Some(observed)) = observed else { return };
-            let listed = node.borrow_mut().on_found(observed);
-            if let Some(listed) = listed {
-                attest(node, look, Box::new(observed), listed).await;
+            let record = ExecRecord {
+                event: observed,
+                arguments: Vec::new(),
+            };
+            let next = node.borrow_mut().on_found(&record, Moment::now());
+            if let Some(next) = next {
+                attest(node, look, record, next).await;
             }
         });
     }
@@ -43,7 +46,7 @@ pub fn watch(node: &Shared, rings: Rings, mut looks: Looks) -> io::Result<()> {
     let of_execs = Rc::clone(node);
     spawn_local(drain(execs, move |ring| {
         while let Some(event) = ring.next_exec() {
-            on_exec(&of_execs, &mut looks, &event);
+            on_exec(&of_execs, &mut looks, event);
         }
     }));
     let of_refusals = Rc::clone(node);
@@ -92,17 +95,14 @@ impl Looks {
     }
 }
 
-fn on_exec(node: &Shared, looks: &mut Looks, event: &ExecEvent) {
+fn on_exec(node: &Shared, looks: &mut Looks, record: ExecRecord) {
+    let event = &record.event;
     match event.kind {
         exec::EXECUTED => {
-            let listed = node.borrow_mut().on_executed(*event);
-            if let Some(listed) = listed {
-                spawn_local(attest(
-                    Rc::clone(node),
-                    looks.of(event.scope),
-                    Box::new(*event),
-                    listed,
-                ));
+            let next = node.borrow_mut().on_executed(event, Moment::now());
+            if let Some(next) = next {
+                let look = looks.of(event.scope);
+                spawn_local(attest(Rc::clone(node), look, record, next));
             }
         }
         exec::ENDED => node.borrow_mut().on_ended(event.exec_id),
@@ -110,21 +110,19 @@ fn on_exec(node: &Shared, looks: &mut Looks, event: &ExecEvent) {
     }
 }
 
-async fn attest(
-    node: Shared,
-    look: Arc<Semaphore>,
-    event: Box<ExecEvent>,
-    listed: Vec<ProcessSelector>,
-) {
+async fn attest(node: Shared, look: Arc<Semaphore>, record: ExecRecord, next: Look) {
     let Ok(_turn) = look.acquire().await else {
         return;
     };
-    if node.borrow().images.get(event.exec_id).is_none() {
+    let exec_id = record.event.exec_id;
+    if node.borrow().images.get(exec_id).is_none() {
         return; // it ended while it waited
     }
-    let (exec_id, digests) = (event.exec_id, Arc::clone(&node.borrow().digests));
-    let looked = tokio::task::spawn_blocking(move || file::gather(&event, &listed, &digests)).await;
-    match looked {
+    let digests = Arc::clone(&node.borrow().digests);
+    let looked = tokio::task::spawn_blocking(move || {
+        file::gather(&record, next.path, &next.listed, &digests)
+    });
+    match looked.await {
         Ok(facts) => node.borrow_mut().on_attested(exec_id, facts, Moment::now()),
         Err(error) => error!(%error, "a look at an executed file failed; it has no identity"),
     }

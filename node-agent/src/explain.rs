@@ -1,16 +1,45 @@
-//! What a record means, for a person: why, and what to do about it. No I/O.
+//! What a record means, or what has not happened yet would, for a person: why, and what to do about it. No I/O.
 
+mod attempt;
+mod grants;
+mod remedy;
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
 use lanyard_access::{
     desired::Desired,
     digest::Sha256Digest,
-    host::Host,
+    evidence::EvidenceLevel,
+    grant::Protocol,
+    host::{DnsName, Host},
     object::ObjectKey,
     reason::{AttestationReason, ConnectionReason, RefusalReason},
 };
 use lanyard_protocol::{
     control::Explanation,
-    record::{Event, Process, Record},
+    record::{Event, Process, Record, Request, Transport},
 };
+
+pub use self::attempt::AttemptError;
+use self::grants::Goal;
+
+/// Explains what would happen if a process of an agent went there at `now`.
+pub fn would(
+    agent: &ObjectKey,
+    host: Host,
+    port: u16,
+    protocol: Protocol,
+    desired: &Desired,
+    now: Timestamp,
+) -> Result<Explanation, AttemptError> {
+    let goal = Goal {
+        host,
+        port,
+        protocol,
+    };
+    attempt::would(agent, &goal, desired, now)
+}
 
 /// Explains one record in the light of what is desired now.
 pub fn explain(record: &Record, desired: &Desired) -> Explanation {
@@ -28,44 +57,53 @@ pub fn explain(record: &Record, desired: &Desired) -> Explanation {
             name,
             reason,
             identity,
-        } => {
-            let host = name
-                .clone()
-                .map(Host::Name)
-                .or(destination.map(|to| Host::Address(to.ip())));
-            let port = destination.map(|to| to.port());
-            let agent = &scope.agent;
-            refused_connection(
-                agent,
+            path,
+            transport,
+        } => refused_connection(
+            &Refused {
+                agent: &scope.agent,
                 process,
-                host.as_ref(),
-                port,
-                *reason,
-                *identity,
-                desired,
-            )
-        }
+                destination: *destination,
+                name: name.as_ref(),
+                transport: *transport,
+                path: path.as_deref(),
+                reason: *reason,
+                identity: *identity,
+            },
+            desired,
+        ),
         Event::NameRefused { scope, name } => refused_name(&scope.agent, name, desired),
         Event::RequestRefused {
             scope,
             process,
             request,
             reason,
-        } => refused_request(
-            &scope.agent,
-            process,
-            &request.host,
-            request.port,
-            *reason,
-            desired,
-        ),
+        } => refused_request(&scope.agent, process, request, *reason, desired),
+        Event::ProcessAttested { scope, process } => Told {
+            summary: format!("Nothing was refused: {}.", known(&scope.agent, process)),
+            remedy: process
+                .reason
+                .map(|why| remedy::of_identity(&scope.agent, why))
+                .unwrap_or_default(),
+            ..Told::default()
+        },
+        Event::ConnectionObserved { scope, reason, .. } => Told {
+            summary: format!(
+                "Nothing was refused, for {} is only observed; else: {}.",
+                scope.agent,
+                reason.message()
+            ),
+            remedy: format!("lanyard suggest --as {}", scope.agent),
+            ..Told::default()
+        },
         Event::ScopeStarted { .. }
         | Event::ScopeEnded { .. }
-        | Event::ProcessAttested { .. }
         | Event::ConnectionAllowed { .. }
+        | Event::NameObserved { .. }
         | Event::RequestIntended { .. }
         | Event::RequestEnded { .. }
         | Event::GrantChanged { .. }
+        | Event::ObjectChanged { .. }
         | Event::NodeStarted { .. }
         | Event::NodeDisabled { .. }
         | Event::EventsLost { .. } => Told {
@@ -109,96 +147,119 @@ fn refused_process(
     Told {
         summary: format!("{path} is not the agent {agent}: {}.", reason.message()),
         facts,
-        remedy: identity_remedy(agent, reason),
-        yaml: identity_yaml(agent, process, reason),
+        remedy: remedy::of_identity(agent, reason),
+        yaml: remedy::identity_yaml(agent, process, reason),
     }
 }
 
-fn identity_remedy(agent: &ObjectKey, reason: AttestationReason) -> String {
-    match reason {
-        AttestationReason::NotListed => {
-            format!("list the file under workloadSelector.processes of AgentIdentity {agent}")
-        }
-        AttestationReason::DigestMismatch => format!(
-            "if the change was yours, put the new digest into AgentIdentity {agent}; if not, find out who changed the file"
-        ),
-        AttestationReason::Entered
-        | AttestationReason::OtherFile
-        | AttestationReason::NotObserved => {
-            format!("start the agent anew with: lanyard run --as {agent} -- COMMAND")
-        }
-        AttestationReason::Unnamed
-        | AttestationReason::Unreadable
-        | AttestationReason::Changed
-        | AttestationReason::Filesystem
-        | AttestationReason::TooLarge => {
-            "execute the agent from a file on a local filesystem that does not change while it runs"
-                .to_owned()
-        }
-    }
-}
-
-fn identity_yaml(agent: &ObjectKey, process: &Process, reason: AttestationReason) -> String {
-    let can_be_listed = matches!(
-        reason,
-        AttestationReason::NotListed | AttestationReason::DigestMismatch
-    );
-    match (&process.path, process.sha256) {
-        (Some(path), Some(digest)) if can_be_listed => format!(
-            "# in AgentIdentity {agent}\nspec:\n  workloadSelector:\n    processes:\n      - name: agent\n        executable:\n          path: {path}\n          sha256: \"{digest}\"\n"
-        ),
-        _ => String::new(),
-    }
-}
-
-fn refused_connection(
-    agent: &ObjectKey,
-    process: &Process,
-    host: Option<&Host>,
-    port: Option<u16>,
+/// What is told of a refused connection.
+struct Refused<'a> {
+    agent: &'a ObjectKey,
+    process: &'a Process,
+    destination: Option<SocketAddr>,
+    name: Option<&'a DnsName>,
+    transport: Option<Transport>,
+    path: Option<&'a str>,
     reason: ConnectionReason,
     identity: Option<AttestationReason>,
-    desired: &Desired,
-) -> Told {
-    let path = process.path.as_deref().unwrap_or("a process");
-    let target = match (host, port) {
-        (Some(host), Some(port)) => format!("{host} port {port}"),
-        _ => "the network".to_owned(),
-    };
-    let summary = format!(
-        "The kernel refused {path} (process {}) the way to {target}: {}.",
-        process.pid,
-        reason.message()
-    );
-    if let Some(identity) = identity {
+}
+
+impl Refused<'_> {
+    /// What a grant would have to open. A name is granted for HTTPS, which is TCP.
+    fn goal(&self) -> Option<Goal> {
+        let destination = self.destination?;
+        let protocol = match (self.name, self.transport) {
+            (_, Some(Transport::Udp)) => Protocol::Udp,
+            (Some(_), _) => Protocol::Https,
+            (None, _) => Protocol::Tcp,
+        };
+        Some(Goal {
+            host: self
+                .name
+                .cloned()
+                .map_or_else(|| Host::from(destination.ip()), Host::Name),
+            port: destination.port(),
+            protocol,
+        })
+    }
+
+    fn summary(&self) -> String {
+        let program = program(self.process);
+        let target = match (self.path, self.goal()) {
+            (Some(path), _) => format!("the unix socket {path}"),
+            (None, Some(goal)) => format!("{} port {}", goal.host, goal.port),
+            (None, None) => "the network".to_owned(),
+        };
+        format!(
+            "The kernel refused {program} (process {}) the way to {target}: {}.",
+            self.process.pid,
+            self.reason.message()
+        )
+    }
+}
+
+fn refused_connection(refused: &Refused<'_>, desired: &Desired) -> Told {
+    let Refused {
+        agent,
+        process,
+        reason,
+        identity,
+        ..
+    } = *refused;
+    let summary = refused.summary();
+    if process.level.is_none()
+        && let Some(identity) = identity
+    {
         let mut told = refused_process(agent, process, identity, listed(agent, process, desired));
         told.facts
             .push(format!("it is not the agent: {}", identity.message()));
         return Told { summary, ..told };
     }
-    let (facts, remedy, yaml) = match (reason, host, port) {
-        (ConnectionReason::NoGrant | ConnectionReason::GrantEnded, Some(host), Some(port)) => (
-            grants_for(agent, host, port, desired),
-            grant_remedy(agent),
-            grant_yaml(agent, host, port),
-        ),
-        (ConnectionReason::SocketKind, _, _) => (
-            Vec::new(),
-            "use TCP through a grant; other sockets are not made inside a scope".to_owned(),
-            String::new(),
-        ),
-        _ => (
-            Vec::new(),
-            "look at `lanyard status`".to_owned(),
-            String::new(),
-        ),
-    };
+    let mut facts = vec![known(agent, process)];
+    let mut remedy = remedy::of_connection(agent, reason);
+    let mut yaml = remedy::connection_yaml(agent, reason, refused.path);
+    let is_granted = matches!(
+        reason,
+        ConnectionReason::NoGrant
+            | ConnectionReason::GrantEnded
+            | ConnectionReason::EvidenceTooLow
+            | ConnectionReason::OtherListener
+    );
+    if let Some(goal) = refused.goal().filter(|_| is_granted) {
+        facts.extend(grants::facts(agent, &goal, desired));
+        match grants::document(agent, &goal, process.level, desired) {
+            Ok(document) => yaml = document.yaml(),
+            Err(why) => why.clone_into(&mut remedy),
+        }
+    }
+    if let (ConnectionReason::EvidenceTooLow, Some(why)) = (reason, process.reason) {
+        remedy += "; to be known better: ";
+        remedy += &remedy::of_identity(agent, why);
+    }
     Told {
         summary,
         facts,
         remedy,
         yaml,
     }
+}
+
+/// How well a process is known, and why no better.
+fn known(agent: &ObjectKey, process: &Process) -> String {
+    let program = program(process);
+    match (process.level, process.reason) {
+        (Some(level), Some(why)) => format!(
+            "{program} is known as {agent} at the level {level}, no better: {}",
+            why.message()
+        ),
+        (Some(level), None) => format!("{program} is known as {agent} at the level {level}"),
+        (None, Some(why)) => format!("{program} has no identity: {}", why.message()),
+        (None, None) => format!("nothing is known of {program}"),
+    }
+}
+
+fn program(process: &Process) -> &str {
+    process.path.as_deref().unwrap_or("a process")
 }
 
 /// What is listed for the path of a process.
@@ -214,86 +275,71 @@ fn listed(agent: &ObjectKey, process: &Process, desired: &Desired) -> Option<Sha
 
 fn refused_name(agent: &ObjectKey, name: &str, desired: &Desired) -> Told {
     let plain = name.trim_end_matches('.');
-    let host: Result<Host, _> = plain.parse();
-    Told {
-        summary: format!(
-            "The name {plain} does not exist for the agent {agent}: no grant of it names that host."
-        ),
-        facts: host
-            .as_ref()
-            .map_or_else(|_| Vec::new(), |host| grants_for(agent, host, 443, desired)),
-        remedy: grant_remedy(agent),
-        yaml: host
-            .map(|host| grant_yaml(agent, &host, 443))
-            .unwrap_or_default(),
-    }
+    let summary = format!(
+        "The name {plain} does not exist for the agent {agent}: no grant of it names that host."
+    );
+    let Ok(host) = plain.parse::<Host>() else {
+        return Told {
+            summary,
+            remedy: "no grant can name that host".to_owned(),
+            ..Told::default()
+        };
+    };
+    ungranted(agent, host, 443, None, summary, desired)
 }
 
 fn refused_request(
     agent: &ObjectKey,
     process: &Process,
-    host: &Host,
-    port: u16,
+    request: &Request,
     reason: RefusalReason,
     desired: &Desired,
 ) -> Told {
-    let path = process.path.as_deref().unwrap_or("a process");
-    Told {
-        summary: format!(
-            "The broker refused {path} (process {}) a request to {host} port {port}: {}.",
-            process.pid,
-            reason.message()
-        ),
-        facts: grants_for(agent, host, port, desired),
-        remedy: grant_remedy(agent),
-        yaml: grant_yaml(agent, host, port),
-    }
+    let Request { host, port, .. } = request;
+    let summary = format!(
+        "The broker refused {} (process {}) a request to {host} port {port}: {}.",
+        program(process),
+        process.pid,
+        reason.message()
+    );
+    let mut told = ungranted(agent, host.clone(), *port, process.level, summary, desired);
+    told.facts.insert(0, known(agent, process));
+    told
 }
 
-fn grants_for(agent: &ObjectKey, host: &Host, port: u16, desired: &Desired) -> Vec<String> {
-    let live = desired
-        .agents
-        .get(agent)
-        .map_or(&[][..], |agent| &agent.grants);
-    let mut facts: Vec<String> = live
-        .iter()
-        .filter(|grant| grant.resource.host == *host && grant.resource.port.get() == port)
-        .map(|grant| {
-            format!(
-                "AccessGrant {} is live until {} and demands {}",
-                grant.key, grant.ends_at, grant.requires
-            )
-        })
-        .collect();
-    let of_agent = desired
-        .grants
-        .iter()
-        .filter(|(_, standing)| standing.identity == *agent);
-    let ended = of_agent.filter(|(key, _)| live.iter().all(|grant| grant.key != **key));
-    facts.extend(ended.map(|(key, standing)| {
-        format!(
-            "AccessGrant {key} gives nothing: {}",
-            standing.reason.message()
-        )
-    }));
-    facts
-}
-
-fn grant_remedy(agent: &ObjectKey) -> String {
-    format!(
-        "if {agent} should reach it, write a grant like the one below and pass it to `lanyard up -f`"
-    )
-}
-
-fn grant_yaml(agent: &ObjectKey, host: &Host, port: u16) -> String {
+/// What would open HTTPS to a host.
+fn ungranted(
+    agent: &ObjectKey,
+    host: Host,
+    port: u16,
+    requires: Option<EvidenceLevel>,
+    summary: String,
+    desired: &Desired,
+) -> Told {
     let protocol = match host {
-        Host::Name(_) => "HTTPS",
-        Host::Address(_) => "TCP",
+        Host::Name(_) => Protocol::Https,
+        Host::Address(_) | Host::Network(_) => Protocol::Tcp,
     };
-    format!(
-        "apiVersion: lanyard.dev/v1alpha1\nkind: AccessGrant\nmetadata:\n  name: {}-new\n  namespace: {}\nspec:\n  identityRef:\n    name: {}\n  resource:\n    host: \"{host}\"\n    port: {port}\n    protocol: {protocol}\n  duration: 1h\n",
-        agent.name, agent.namespace, agent.name
-    )
+    let goal = Goal {
+        host,
+        port,
+        protocol,
+    };
+    let facts = grants::facts(agent, &goal, desired);
+    match grants::document(agent, &goal, requires, desired) {
+        Ok(document) => Told {
+            summary,
+            facts,
+            remedy: remedy::of_connection(agent, ConnectionReason::NoGrant),
+            yaml: document.yaml(),
+        },
+        Err(why) => Told {
+            summary,
+            facts,
+            remedy: why.to_owned(),
+            yaml: String::new(),
+        },
+    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,20 @@ impl Flows {
         }
     }
 
+    /// A connection ended.
+    pub fn closed(&mut self, flow: &FlowEvent) {
+        let is_other = |known: &FlowEvent| known.cookie != flow.cookie;
+        if let Some(flows) = self.by_slot.get_mut(&flow.slot) {
+            flows.retain(is_other);
+            if flows.is_empty() {
+                self.by_slot.remove(&flow.slot);
+            }
+        }
+        if let Some(flows) = self.held.get_mut(&flow.exec_id) {
+            flows.retain(is_other);
+        }
+    }
+
     /// Takes the connections of a slot that has ended.
     pub fn take(&mut self, slot: u32) -> VecDeque<FlowEvent> {
         self.by_slot.remove(&slot).unwrap_or_default()
@@ -85,6 +99,22 @@ mod tests {
         flows.established(flow(1, 7, 0));
         assert_eq!(flows.take(7).len(), 1);
         assert_eq!(flows.take(7).len(), 0);
+    }
+
+    #[test]
+    fn a_connection_that_ended_is_forgotten_and_no_other() {
+        let mut flows = Flows::default();
+        let of = |cookie| FlowEvent {
+            cookie,
+            ..flow(1, 7, 0)
+        };
+        flows.established(of(1));
+        flows.established(of(2));
+        flows.closed(&of(1));
+        assert_eq!(flows.take(7), [of(2)]);
+        flows.established(of(3));
+        flows.closed(&of(3));
+        assert!(flows.by_slot.is_empty());
     }
 
     #[test]

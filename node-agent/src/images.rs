@@ -11,7 +11,7 @@ use lanyard_protocol::record::Process;
 use tokio::sync::watch;
 
 use crate::{
-    attest::{FileFacts, Verdict},
+    attest::{FileFacts, Origin, Verdict, number_of_rule},
     desired::number,
 };
 
@@ -26,6 +26,8 @@ pub struct KnownImage {
     pub facts: Option<FileFacts>,
     /// What it is; nothing while it is looked at.
     pub verdict: Option<Verdict>,
+    /// What it came from, as far as its own level goes by that.
+    pub origin: Origin,
     settled: watch::Sender<bool>,
 }
 
@@ -41,6 +43,7 @@ impl KnownImage {
                 .or_else(|| given_path(&self.event)),
             sha256: facts.and_then(|facts| facts.content.ok()),
             level: self.level(),
+            reason: self.verdict.as_ref().and_then(Verdict::reason),
         }
     }
 
@@ -52,15 +55,25 @@ impl KnownImage {
     /// What the kernel should know of it, once it is settled. The principal is its scope's number.
     pub fn to_abi(&self) -> Option<Image> {
         let verdict = self.verdict.as_ref()?;
-        Some(match verdict.level {
-            Ok(level) => Image {
-                principal: self.event.scope,
-                level: u32::from(number(level)),
-            },
-            Err(_) => Image {
-                principal: 0,
-                level: 0,
-            },
+        let (principal, level) = match verdict.level {
+            Ok(level) => (self.event.scope, number(level)),
+            Err(_) => (0, 0),
+        };
+        Some(Image {
+            principal,
+            level,
+            children: number_of_rule(verdict.children),
+            settled: 1,
+            reserved: 0,
+        })
+    }
+
+    /// What its own executions come from; nothing while it is looked at.
+    pub fn as_origin(&self) -> Option<Origin> {
+        let verdict = self.verdict.as_ref()?;
+        Some(Origin {
+            level: verdict.level.ok(),
+            children: verdict.children,
         })
     }
 
@@ -99,21 +112,49 @@ impl Images {
                 event,
                 facts: None,
                 verdict: None,
+                origin: Origin::of(&event),
                 settled,
             },
         );
         true
     }
 
+    /// What was found at an image's file, before it is decided.
+    pub fn found(&mut self, exec_id: ExecId, facts: FileFacts) {
+        if let Some(image) = self.running.get_mut(&exec_id) {
+            image.facts = Some(facts);
+        }
+    }
+
+    /// What an image came from: as its parent is now, if that still runs, else as the kernel knew it then.
+    /// Nothing while its parent is looked at.
+    pub fn origin_of(&self, image: &KnownImage) -> Option<Origin> {
+        match self.running.get(&image.event.parent) {
+            Some(parent) => parent.as_origin(),
+            None => Some(image.origin),
+        }
+    }
+
+    /// Images that came from this one and were found, in the order of their executions.
+    pub fn children_of(&self, exec_id: ExecId) -> Vec<ExecId> {
+        let Some(parent) = self.running.get(&exec_id) else {
+            return Vec::new();
+        };
+        self.of_scope(parent.event.scope)
+            .filter(|image| image.event.parent == exec_id && image.facts.is_some())
+            .map(|image| image.event.exec_id)
+            .collect()
+    }
+
     /// Says what an image is. Nothing if it has ended.
     pub fn settle(
         &mut self,
         exec_id: ExecId,
-        facts: FileFacts,
         verdict: Verdict,
+        origin: Origin,
     ) -> Option<&KnownImage> {
         let image = self.running.get_mut(&exec_id)?;
-        image.facts = Some(facts);
+        image.origin = origin;
         image.verdict = Some(verdict);
         image.settled.send_replace(true);
         Some(image)

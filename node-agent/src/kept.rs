@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
 use lanyard_access::{
     compile::History,
     digest::Sha256Digest,
@@ -74,6 +75,9 @@ pub struct Life {
     pub uid: Uid,
     /// What its spec was when it was last read.
     pub spec_hash: Sha256Digest,
+    /// Since when it is not written any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<Timestamp>,
 }
 
 /// What is needed to take a scope up again.

@@ -23,7 +23,7 @@ pub use self::{
     maps::{MapError, Maps},
     object::LoadError,
     pins::{PinError, Pins},
-    rings::{Ring, Rings},
+    rings::{ExecRecord, Ring, Rings},
 };
 
 /// Why the kernel does not enforce.
@@ -43,6 +43,9 @@ pub enum KernelError {
     Pin(#[from] PinError),
 }
 
+/// The generation of the tracing programs that are attached where none are.
+const FIRST_GENERATION: u32 = 1;
+
 /// What a node agent works with.
 pub struct Kernel {
     /// What the programs decide by.
@@ -59,7 +62,7 @@ impl Kernel {
         let pins = Self::pins(node);
         let adopted = pins.find()? == pins::Found::Complete;
         if !adopted {
-            let offsets = btf::offsets()?;
+            let offsets = btf::offsets(FIRST_GENERATION)?;
             pins.prepare()?;
             if let Err(error) = object::load(&pins, attach_root, offsets) {
                 pins.remove()?;

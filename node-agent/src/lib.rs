@@ -16,12 +16,15 @@ pub mod images;
 pub mod interception;
 pub mod kept;
 pub mod kernel;
+pub mod loader;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod names;
 pub mod node;
+pub mod observations;
 pub mod place;
 pub mod record;
 pub mod refusals;
 pub mod scope;
+pub mod suggest;
 pub mod user;

@@ -1,20 +1,35 @@
 //! One machine without a cluster: a folder of manifests in place of the API server, and files of root in
 //! place of the authority.
 
+mod applied;
+mod last_good;
 mod lives;
 mod manifests;
+mod objects;
 mod ownership;
 mod policy;
+mod sockets;
+mod sources;
+mod stored;
 
-use std::{io::Write as _, path::PathBuf, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    io::Write as _,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
 
 use lanyard_protocol::record::Event;
 use tokio::{sync::watch, task::LocalSet, time::MissedTickBehavior};
 use tracing::{info, warn};
 
 use self::{
+    applied::AppliedError,
     manifests::Manifests,
+    objects::LocalObjects,
     policy::{FilePolicy, PolicyError},
+    sources::Sources,
 };
 use crate::{
     args, broker, control, events,
@@ -45,9 +60,12 @@ pub enum LocalError {
     /// The node.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// Manifests, at a first start: there is no last good state to keep.
+    /// Manifests, where nothing is enforced yet and there is no last good state to keep.
     #[error("manifests cannot be read:\n{0}")]
     Manifests(String),
+    /// Applied objects.
+    #[error("read the objects that were applied: {0}")]
+    Applied(String),
     /// The control socket.
     #[error(transparent)]
     Control(#[from] control::ControlError),
@@ -60,6 +78,12 @@ pub enum LocalError {
     /// Signals.
     #[error(transparent)]
     Signals(#[from] lanyard_daemon::shutdown::WatchSignalsError),
+}
+
+impl From<AppliedError> for LocalError {
+    fn from(error: AppliedError) -> Self {
+        Self::Applied(error.to_string())
+    }
 }
 
 /// Enforces until a signal comes, or until it is ended by `lanyard down`. After a signal the kernel
@@ -85,42 +109,55 @@ async fn serve(
 ) -> Result<(), LocalError> {
     let mut shutdown = lanyard_daemon::shutdown::Shutdown::watch()?;
     let recorder = Recorder::open(place.record(), place.node.clone())?;
-    let kernel = Kernel::open(&place.node, &place.attach_root)?;
+    let mut kernel = Kernel::open(&place.node, &place.attach_root)?;
+    // This machine hears nobody but its own files: its grants hold until each of them ends.
+    kernel.maps.set_lease(u64::MAX).map_err(KernelError::from)?;
     let socket = place.control_socket();
+    let observed = place.observed();
+    let files = Manifests::new(paths, policy.writers());
+    let sources = Sources::open(files, &place)?;
+    let sources = Rc::new(RefCell::new(sources));
     let node = Node::new(place, kernel.maps, recorder, Box::new(Rc::clone(&policy)))?;
-    let node = Rc::new(std::cell::RefCell::new(node));
-    let mut manifests = Manifests::new(paths, policy.writers());
-    start(&node, &mut manifests, kernel.adopted)?;
+    let node = Rc::new(RefCell::new(node));
+    start(&node, &sources, kernel.adopted)?;
     let mut looks = events::Looks::default();
     events::adopt(&node, &mut looks);
     events::watch(&node, kernel.rings, looks)?;
     let (ended, mut told) = watch::channel(false);
     let listener = control::listen(&socket)?;
-    tokio::task::spawn_local(control::serve(listener, Rc::clone(&node), policy, ended));
+    let objects = Rc::new(LocalObjects(Rc::clone(&sources)));
+    let served = control::serve(listener, Rc::clone(&node), policy, objects, ended);
+    tokio::task::spawn_local(served);
     say_ready();
     tokio::select! {
-        () = keep_up(&node, manifests) => {}
+        () = keep_up(&node, &sources) => {}
+        () = keep_observed(&node, &observed) => {}
         () = heal(&node) => {}
         () = keep_time(&node) => {}
         () = shutdown.signalled() => info!("told to end; the kernel enforces on"),
         _ = told.wait_for(|ended| *ended) => {}
     }
+    write_observed(&node, &observed);
     Ok(())
 }
 
-fn start(node: &Shared, manifests: &mut Manifests, adopted: bool) -> Result<(), LocalError> {
+fn start(node: &Shared, sources: &RefCell<Sources>, adopted: bool) -> Result<(), LocalError> {
     let now = Moment::now();
     let mut borrowed = node.borrow_mut();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     borrowed.record(Event::NodeStarted { version, adopted }, now);
-    match manifests.read() {
-        Some(Ok(set)) => {
-            if let Err(problems) = lives::take(&mut borrowed, set) {
-                return Err(LocalError::Manifests(problems.join("\n")));
-            }
+    let (is_anything, problems) = sources.borrow_mut().begin(&mut *borrowed, now.wall);
+    if !problems.is_empty() {
+        // With nothing enforced and nothing to fall back to, whoever starts it mends it first.
+        if !adopted && !is_anything {
+            return Err(LocalError::Manifests(problems.join("\n")));
         }
-        Some(Err(problems)) => return Err(LocalError::Manifests(problems.join("\n"))),
-        None => {}
+        warn!(
+            count = problems.len(),
+            first = problems.first(),
+            "manifests cannot be read; what was last good is in force"
+        );
+        borrowed.problems = problems;
     }
     borrowed.apply(now, None);
     let scopes: Vec<u32> = borrowed.scopes.keys().copied().collect();
@@ -144,7 +181,7 @@ fn say_ready() {
 }
 
 /// Takes up changed manifests and forgets empty scopes.
-async fn keep_up(node: &Shared, mut manifests: Manifests) {
+async fn keep_up(node: &Shared, sources: &RefCell<Sources>) {
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -155,25 +192,35 @@ async fn keep_up(node: &Shared, mut manifests: Manifests) {
         if node.draining {
             continue;
         }
-        match manifests.read() {
+        match sources.borrow_mut().look(&mut *node, now.wall) {
             None => {}
-            Some(Err(problems)) => {
-                warn!(
-                    count = problems.len(),
-                    first = problems.first(),
-                    "manifests cannot be read; the last good state is kept"
-                );
-                node.problems = problems;
+            Some(Err(problems)) => warn!(
+                count = problems.len(),
+                first = problems.first(),
+                "manifests cannot be read; the last good state is kept"
+            ),
+            Some(Ok(())) => {
+                node.apply(now, None);
+                info!("changed manifests are in force");
             }
-            Some(Ok(set)) => match lives::take(&mut node, set) {
-                Ok(()) => {
-                    node.problems.clear();
-                    node.apply(now, None);
-                    info!("changed manifests are in force");
-                }
-                Err(problems) => node.problems = problems,
-            },
         }
+    }
+}
+
+/// Writes what observed agents did, while they do it.
+async fn keep_observed(node: &Shared, path: &Path) {
+    const EACH: Duration = Duration::from_secs(1);
+    let mut tick = tokio::time::interval(EACH);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        write_observed(node, path);
+    }
+}
+
+fn write_observed(node: &Shared, path: &Path) {
+    if let Err(error) = node.borrow_mut().observations.keep(path) {
+        warn!(%error, "what was observed was not written");
     }
 }
 

@@ -7,10 +7,15 @@ mod grants;
 mod images;
 mod scopes;
 
+pub use self::images::Look;
+
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
-use lanyard_access::{compile::Compiler, reason::AttestationReason};
-use lanyard_node_agent_abi::event::{FlowEvent, RefusalEvent};
+use lanyard_access::{compile::Compiler, host::Host, reason::AttestationReason};
+use lanyard_node_agent_abi::{
+    event::{FlowEvent, RefusalEvent, flow, refusal},
+    grant::LEVELS,
+};
 use lanyard_protocol::record::{Event, Process};
 use thiserror::Error;
 use tracing::{error, warn};
@@ -20,11 +25,12 @@ use crate::{
     broker::Broker,
     credentials::Credentials,
     deadline::Deadlines,
-    desired::Slots,
+    desired::{Adopted, Destination, Slots, number_of},
     flows::Flows,
     images::Images,
     kept::{Kept, KeptError},
     kernel::{MapError, Maps, clock::Moment, sever},
+    observations::Observations,
     place::Place,
     record::{RecordError, Recorder},
     refusals::Refusals,
@@ -70,6 +76,8 @@ pub struct Node {
     pub images: Images,
     /// The record.
     pub recorder: Recorder,
+    /// What observed agents did.
+    pub observations: Observations,
     /// Manifests that could not be read.
     pub problems: Vec<String>,
     /// The manifests that are in force.
@@ -100,13 +108,11 @@ impl Node {
         credentials: Box<dyn Credentials>,
     ) -> Result<Self, NodeError> {
         let kept = Kept::read(&place.kept())?;
-        let mut adopted = Vec::new();
-        for (key, grant) in maps.grants() {
-            adopted.push((key, grant, maps.slot(grant.slot)?.deadline));
-        }
+        let adopted = adopt_grants(&maps)?;
         let mut node = Self {
             compiler: Compiler::with_history(kept.history.clone()),
             deadlines: kept.deadlines(),
+            observations: Observations::read(&place.observed()),
             slots: Slots::adopt(adopted),
             place,
             maps,
@@ -139,25 +145,40 @@ impl Node {
         if !self.refusals.is_news(event) {
             return;
         }
-        let image = self.images.get(event.exec_id);
-        let identity = image.and_then(|image| image.verdict.as_ref()?.level.err());
         let process = self.process_of(event.exec_id, event.tgid);
         let refused = crate::refusals::describe(event, &scope.names);
+        if event.marks & refusal::OBSERVED != 0 {
+            let scope = scope.reference();
+            let passed = self
+                .observations
+                .passed(event.scope, scope, process, refused);
+            if let Some(event) = passed {
+                self.record(event, now);
+            }
+            return;
+        }
+        let unknown = refused
+            .is_about_identity
+            .then_some(AttestationReason::NotObserved);
         let event = Event::ConnectionRefused {
             scope: scope.reference(),
+            identity: process.reason.or(unknown),
             process,
             destination: refused.destination,
             name: refused.name,
             reason: refused.reason,
-            identity: identity.or(refused
-                .is_about_identity
-                .then_some(AttestationReason::NotObserved)),
+            path: refused.path,
+            transport: refused.transport,
         };
         self.record(event, now);
     }
 
-    /// A connection was established.
+    /// A connection was established, or it ended.
     pub fn on_flow(&mut self, flow: FlowEvent, now: Moment) {
+        if flow.kind == flow::CLOSED {
+            self.flows.closed(&flow);
+            return;
+        }
         if let Some(event) = self.direct_connection(&flow) {
             self.record(event, now);
         }
@@ -201,6 +222,7 @@ impl Node {
             path: None,
             sha256: None,
             level: None,
+            reason: None,
         };
         self.images.process_of(exec_id).unwrap_or_else(unknown)
     }
@@ -274,9 +296,11 @@ impl Node {
         let destination = crate::refusals::socket_address(flow.address, flow.port);
         let agent = self.compiler.desired().agents.get(&scope.agent);
         let granted = agent.map_or(&[][..], |agent| &agent.grants);
-        let host = lanyard_access::host::Host::Address(destination.ip());
+        let host = Host::from(destination.ip());
         let is_this = |grant: &&lanyard_access::desired::LiveGrant| {
-            grant.resource.host == host && grant.resource.port.get() == destination.port()
+            grant.resource.host.opens(&host)
+                && grant.resource.port.get() == destination.port()
+                && u32::from(number_of(grant.resource.protocol)) == flow.protocol
         };
         Some(Event::ConnectionAllowed {
             scope: scope.reference(),
@@ -296,6 +320,25 @@ impl Node {
             destroy(&flow);
         }
     }
+}
+
+/// The grants that an earlier run left in the kernel, with the deadlines of their slots.
+fn adopt_grants(maps: &Maps) -> Result<Vec<Adopted>, MapError> {
+    const ONE_ADDRESS: u32 = 128;
+    let addresses = maps.grants().into_iter();
+    let addresses = addresses.map(|(key, grant)| (key, ONE_ADDRESS, grant));
+    let mut adopted = Vec::new();
+    for (key, bits, grant) in addresses.chain(maps.networks()) {
+        let mut deadlines = [0; LEVELS];
+        for (deadline, slot) in deadlines.iter_mut().zip(grant.slots) {
+            if slot != 0 {
+                *deadline = maps.slot(slot)?.deadline;
+            }
+        }
+        let bits = u8::try_from(bits).unwrap_or(u8::MAX);
+        adopted.push((Destination::from_abi(&key, bits), grant, deadlines));
+    }
+    Ok(adopted)
 }
 
 fn destroy(flow: &FlowEvent) {

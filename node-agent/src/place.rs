@@ -80,6 +80,21 @@ impl Place {
         self.state.join("state.json")
     }
 
+    /// The objects that were applied, a file each.
+    pub fn objects(&self) -> PathBuf {
+        self.state.join("objects")
+    }
+
+    /// What the files of `lanyard up` said when they were last good.
+    pub fn last_good(&self) -> PathBuf {
+        self.state.join("manifests.json")
+    }
+
+    /// What observed agents did.
+    pub fn observed(&self) -> PathBuf {
+        self.state.join("observed.json")
+    }
+
     /// Removes what a node leaves when its enforcement has ended. Records stay.
     pub fn clear(&self) -> Result<(), PlaceError> {
         fs::remove_dir_all(&self.run).map_err(|source| system("remove", &self.run, source))?;

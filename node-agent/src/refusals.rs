@@ -6,7 +6,11 @@ use std::{
 };
 
 use lanyard_access::{host::DnsName, reason::ConnectionReason};
-use lanyard_node_agent_abi::{cause::Cause, event::RefusalEvent};
+use lanyard_node_agent_abi::{
+    cause::Cause,
+    event::{RefusalEvent, UNIX_PATH},
+};
+use lanyard_protocol::record::Transport;
 
 use crate::names::Names;
 
@@ -15,7 +19,11 @@ const QUIET: u64 = 1_000_000_000;
 /// How many different refusals of one scope are told apart.
 const MOST: usize = 512;
 
-type Same = (u64, u32, [u8; 16], u16, u16);
+type Same = (u64, u32, [u8; 16], u16, u16, [u8; UNIX_PATH]);
+
+/// `IPPROTO_TCP` and `IPPROTO_UDP`, include/uapi/linux/in.h.
+const TCP: u16 = 6;
+const UDP: u16 = 17;
 
 /// How many refusals of one scope are told in one second; the kernel counts them all.
 const BUDGET: u32 = 100;
@@ -43,6 +51,7 @@ impl Refusals {
             event.address,
             event.port,
             event.protocol,
+            event.path,
         );
         let before = told.get(&same).copied();
         let is_repeated = before.is_some_and(|told| event.at.saturating_sub(told) < QUIET);
@@ -85,28 +94,60 @@ pub struct Described {
     pub reason: ConnectionReason,
     /// Whether the process, and not the destination, is the reason.
     pub is_about_identity: bool,
+    /// The path of a unix socket; of an abstract one with `@` before its name.
+    pub path: Option<String>,
+    /// How, when it is known.
+    pub transport: Option<Transport>,
 }
 
 /// Describes a refusal of a scope with these names.
 pub fn describe(event: &RefusalEvent, names: &Names) -> Described {
+    let cause = Cause::from_number(event.cause);
+    let reason = cause.map_or(ConnectionReason::Untagged, reason_of);
+    let is_unix = reason == ConnectionReason::UnixSocket;
     let destination = (event.port != 0).then(|| socket_address(event.address, event.port));
-    let reason = match Cause::from_number(event.cause) {
-        Some(Cause::NoProcess | Cause::ImageRefused | Cause::HeldTooLong) => {
-            ConnectionReason::NoIdentity
-        }
-        Some(Cause::NoGrant) => ConnectionReason::NoGrant,
-        Some(Cause::GrantEnded) => ConnectionReason::GrantEnded,
-        Some(Cause::SocketKind) => ConnectionReason::SocketKind,
-        Some(Cause::NoBroker) => ConnectionReason::NoBroker,
-        Some(Cause::MapFull) => ConnectionReason::MapFull,
-        Some(Cause::Untagged | Cause::OtherPeer) | None => ConnectionReason::Untagged,
-    };
     Described {
         destination,
         name: names.name_of(event.address).cloned(),
         reason,
         is_about_identity: reason == ConnectionReason::NoIdentity,
+        path: is_unix.then(|| socket_path(&event.path)),
+        transport: match event.protocol {
+            TCP => Some(Transport::Tcp),
+            UDP => Some(Transport::Udp),
+            _ => None,
+        },
     }
+}
+
+const fn reason_of(cause: Cause) -> ConnectionReason {
+    match cause {
+        Cause::NoProcess | Cause::ImageRefused | Cause::HeldTooLong => ConnectionReason::NoIdentity,
+        Cause::NoGrant => ConnectionReason::NoGrant,
+        Cause::GrantEnded => ConnectionReason::GrantEnded,
+        Cause::SocketKind => ConnectionReason::SocketKind,
+        Cause::NoBroker => ConnectionReason::NoBroker,
+        Cause::MapFull => ConnectionReason::MapFull,
+        Cause::Untagged | Cause::OtherPeer => ConnectionReason::Untagged,
+        Cause::EvidenceTooLow => ConnectionReason::EvidenceTooLow,
+        Cause::OtherListener => ConnectionReason::OtherListener,
+        Cause::LeaseEnded => ConnectionReason::LeaseEnded,
+        Cause::Traced => ConnectionReason::Traced,
+        Cause::UnixSocket => ConnectionReason::UnixSocket,
+        Cause::BrokerPort => ConnectionReason::BrokerPort,
+        Cause::SocketOption => ConnectionReason::SocketOption,
+        Cause::QuotaUsedUp => ConnectionReason::QuotaUsedUp,
+    }
+}
+
+/// A name in the abstract namespace begins with a NUL (unix(7)).
+fn socket_path(path: &[u8]) -> String {
+    let (before, rest) = match path {
+        [0, rest @ ..] => ("@", rest),
+        all => ("", all),
+    };
+    let name = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+    format!("{before}{}", String::from_utf8_lossy(name))
 }
 
 /// An address of the maps, and a port in network order.
@@ -189,6 +230,10 @@ mod tests {
             let described = describe(&event(1, 0, *cause), &Names::default());
             assert_eq!(described.destination, None);
         }
+        let all: std::collections::BTreeSet<_> = Cause::ALL.iter().map(|c| reason_of(*c)).collect();
+        for reason in ConnectionReason::ALL {
+            assert!(all.contains(reason), "nothing gives {reason}");
+        }
         let event = RefusalEvent {
             address: "::ffff:10.0.0.1".parse::<Ipv6Addr>().unwrap().octets(),
             port: 443_u16.to_be(),
@@ -198,5 +243,36 @@ mod tests {
             describe(&event, &Names::default()).destination,
             Some("10.0.0.1:443".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn a_unix_socket_is_told_by_its_path_and_each_path_for_itself() {
+        let at = |path: &[u8]| {
+            let mut event = event(1, 0, Cause::UnixSocket);
+            event.path[..path.len()].copy_from_slice(path);
+            event
+        };
+        let told = |event: &RefusalEvent| describe(event, &Names::default()).path.unwrap();
+        assert_eq!(told(&at(b"/run/docker.sock\0x")), "/run/docker.sock");
+        assert_eq!(told(&at(b"\0/tmp/.X11-unix/X0")), "@/tmp/.X11-unix/X0");
+        let mut refusals = Refusals::default();
+        assert!(refusals.is_news(&at(b"/a")));
+        assert!(refusals.is_news(&at(b"/b")), "another path");
+        assert!(!refusals.is_news(&at(b"/a")));
+    }
+
+    #[test]
+    fn the_transport_is_told_where_there_is_one() {
+        for (protocol, transport) in [
+            (TCP, Some(Transport::Tcp)),
+            (UDP, Some(Transport::Udp)),
+            (0, None),
+        ] {
+            let event = RefusalEvent {
+                protocol,
+                ..event(1, 0, Cause::NoGrant)
+            };
+            assert_eq!(describe(&event, &Names::default()).transport, transport);
+        }
     }
 }

@@ -20,6 +20,8 @@ pub struct Account {
     pub name: String,
     /// Names of every group.
     pub groups: BTreeSet<String>,
+    /// Numbers of every group.
+    pub group_ids: BTreeSet<u32>,
 }
 
 /// The user of that name.
@@ -37,16 +39,19 @@ pub fn account(uid: u32) -> Account {
         return Account {
             name: uid.to_string(),
             groups: BTreeSet::new(),
+            group_ids: BTreeSet::new(),
         };
     };
     let name = std::ffi::CString::new(user.name.clone()).unwrap_or_default();
     let groups = getgrouplist(&name, user.gid).unwrap_or_default();
+    let group_ids = groups.iter().map(|gid| gid.as_raw()).collect();
     let groups = groups
         .into_iter()
         .filter_map(|gid| Group::from_gid(gid).ok().flatten());
     Account {
         name: user.name,
         groups: groups.map(|group| group.name).collect(),
+        group_ids,
     }
 }
 
@@ -66,7 +71,8 @@ mod tests {
             account(4_000_000_123),
             Account {
                 name: "4000000123".into(),
-                groups: BTreeSet::new()
+                groups: BTreeSet::new(),
+                group_ids: BTreeSet::new(),
             }
         );
         assert_eq!(by_name("no such user"), None);

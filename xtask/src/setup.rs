@@ -97,6 +97,9 @@ impl Need {
                 "nginx-light",
                 "curl",
                 "python3",
+                // A coding agent and what it works with.
+                "nodejs",
+                "git",
                 "util-linux",
                 "iproute2",
                 "mount",

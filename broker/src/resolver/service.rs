@@ -1,16 +1,20 @@
 //! Receives queries over UDP and TCP, and records the names that are refused.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use lanyard_protocol::record::Event;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
+    task::JoinSet,
     time::timeout,
 };
 
-use super::{Answer, answer};
-use crate::{broker::Broker, clock};
+use super::{
+    Answer, answer,
+    observe::{self, Found, Question},
+};
+use crate::{broker::Broker, clock, limits, scope::Scope, upstream};
 
 /// The longest query: longer ones over UDP are cut, and then malformed.
 const LONGEST: usize = 4096;
@@ -20,6 +24,8 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Answers datagrams for as long as the socket works.
 pub(crate) async fn serve_datagrams(broker: Arc<Broker>, socket: UdpSocket) -> io::Error {
+    let socket = Arc::new(socket);
+    let mut lookups = JoinSet::new();
     let mut query = [0; LONGEST];
     loop {
         let (length, from) = match socket.recv_from(&mut query).await {
@@ -28,11 +34,38 @@ pub(crate) async fn serve_datagrams(broker: Arc<Broker>, socket: UdpSocket) -> i
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
             Err(error) => return error,
         };
-        let Some(reply) = reply(&broker, &query[..length]).await else {
-            continue;
-        };
-        // A client that cannot be answered asks again.
-        drop(socket.try_send_to(&reply, from));
+        while lookups.try_join_next().is_some() {}
+        let query = &query[..length];
+        let scope = broker.scope();
+        match to_look_up(&scope, query) {
+            // It may take long, and nobody else waits for it.
+            Some(question) if lookups.len() < limits::LOOKUPS => {
+                lookups.spawn(answer_later(
+                    Arc::clone(&broker),
+                    Arc::clone(&socket),
+                    question,
+                    from,
+                ));
+            }
+            Some(_) => {}
+            None => {
+                if let Some(reply) = reply(&broker, &scope, query).await {
+                    // A client that cannot be answered asks again.
+                    drop(socket.try_send_to(&reply, from));
+                }
+            }
+        }
+    }
+}
+
+async fn answer_later(
+    broker: Arc<Broker>,
+    socket: Arc<UdpSocket>,
+    question: Question,
+    to: SocketAddr,
+) {
+    if let Some(reply) = observed_reply(&broker, &question).await {
+        drop(socket.try_send_to(&reply, to));
     }
 }
 
@@ -52,7 +85,12 @@ pub(crate) async fn serve_stream(broker: &Broker, mut stream: TcpStream) -> io::
             return Ok(());
         }
         timeout(IDLE, stream.read_exact(&mut query[..length])).await??;
-        let Some(reply) = reply(broker, &query[..length]).await else {
+        let scope = broker.scope();
+        let reply = match to_look_up(&scope, &query[..length]) {
+            Some(question) => observed_reply(broker, &question).await,
+            None => reply(broker, &scope, &query[..length]).await,
+        };
+        let Some(reply) = reply else {
             return Ok(());
         };
         let length = u16::try_from(reply.len()).map_err(io::Error::other)?;
@@ -61,9 +99,29 @@ pub(crate) async fn serve_stream(broker: &Broker, mut stream: TcpStream) -> io::
     }
 }
 
+fn to_look_up(scope: &Scope, query: &[u8]) -> Option<Question> {
+    let is_observed = scope.is_observed();
+    is_observed.then(|| observe::unbound(query, &scope.names))?
+}
+
+/// What a name is answered with is told before it is answered, so that a connection to it finds its name.
+async fn observed_reply(broker: &Broker, question: &Question) -> Option<Vec<u8>> {
+    let found = match upstream::addresses(&question.name).await {
+        Some(Ok(addresses)) => Found::of(addresses),
+        Some(Err(_)) => Found::Nothing,
+        None => Found::Silence,
+    };
+    if let Found::Addresses(addresses) = &found
+        && let Err(error) = broker.agent.observed(&question.name, addresses).await
+        && broker.warnings.is_due("observed", clock::boot_now())
+    {
+        tracing::warn!(%error, "an observed name could not be told");
+    }
+    observe::reply(question, &found)
+}
+
 /// A refusal is recorded before it is answered, so that `explain --last` finds it.
-async fn reply(broker: &Broker, query: &[u8]) -> Option<Vec<u8>> {
-    let scope = broker.scope();
+async fn reply(broker: &Broker, scope: &Scope, query: &[u8]) -> Option<Vec<u8>> {
     let Answer { bytes, refused } = answer(query, &scope.names, broker.families)?;
     if let Some(name) = refused
         && broker.refused_names.is_due(&name, clock::boot_now())

@@ -14,7 +14,7 @@ const V6: [u8; 16] = [
     0xfd, 0x6c, 0x61, 0x6e, 0x79, 0x61, 0x72, 0x64, 0, 0, 0, 0, 0, 0, 0, 7,
 ];
 
-fn names() -> Names {
+pub(super) fn names() -> Names {
     let state = ScopeState {
         agent: "default/bot".into(),
         names: vec![NameBinding {
@@ -27,7 +27,7 @@ fn names() -> Names {
     Scope::try_from(state).unwrap().names
 }
 
-fn query(name: &str, kind: RecordType) -> Message {
+pub(super) fn query(name: &str, kind: RecordType) -> Message {
     let mut query = Message::new(0x1234, MessageType::Query, OpCode::Query);
     query.metadata.recursion_desired = true;
     let labels = name.split('.').filter(|label| !label.is_empty());
@@ -47,7 +47,7 @@ fn answered_for(query: &Message, families: Families) -> (Message, Option<String>
     (Message::from_vec(&answer.bytes).unwrap(), answer.refused)
 }
 
-fn is_negative(reply: &Message) -> bool {
+pub(super) fn is_negative(reply: &Message) -> bool {
     let soa = |record: &Record| record.record_type() == RecordType::SOA && record.ttl <= 30;
     reply.answers.is_empty() && reply.authorities.iter().any(soa)
 }

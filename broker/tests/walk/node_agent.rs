@@ -8,8 +8,8 @@ use std::{
 use lanyard_access::reason::RefusalReason;
 use lanyard_protocol::{
     broker::{
-        Answer, Attestation, Call, FromAgent, FromBroker, Level, Recorded, ScopeState, Secret,
-        answer, call, from_agent,
+        Answer, Attestation, Call, FromAgent, FromBroker, Level, Noted, Observed, Recorded,
+        ScopeState, Secret, answer, call, from_agent,
     },
     frame,
     record::{Event, Outcome, Process},
@@ -46,6 +46,7 @@ pub(crate) struct NodeAgent {
     knowledge: watch::Sender<Knowledge>,
     states: mpsc::UnboundedSender<ScopeState>,
     events: watch::Receiver<Vec<Event>>,
+    observed: watch::Receiver<Vec<Observed>>,
     task: AbortHandle,
 }
 
@@ -62,6 +63,7 @@ struct Side {
     names: Mutex<Vec<String>>,
     knowledge: watch::Receiver<Knowledge>,
     events: watch::Sender<Vec<Event>>,
+    observed: watch::Sender<Vec<Observed>>,
     out: mpsc::UnboundedSender<from_agent::Message>,
 }
 
@@ -76,12 +78,15 @@ impl NodeAgent {
         let (out, outgoing) = mpsc::unbounded_channel();
         let events = watch::Sender::new(Vec::new());
         let agent_events = events.subscribe();
+        let observed = watch::Sender::new(Vec::new());
+        let agent_observed = observed.subscribe();
         states.send(first).unwrap();
         let side = Arc::new(Side {
             root,
             names: Mutex::default(),
             knowledge: knowledge.subscribe(),
             events,
+            observed,
             out,
         });
         let (reader, writer) = stream.into_split();
@@ -96,6 +101,7 @@ impl NodeAgent {
             knowledge,
             states,
             events: agent_events,
+            observed: agent_observed,
             task: task.abort_handle(),
         }
     }
@@ -110,6 +116,11 @@ impl NodeAgent {
 
     pub(crate) fn events(&self) -> Vec<Event> {
         self.events.borrow().clone()
+    }
+
+    /// Names that were told to be answered though nothing grants them.
+    pub(crate) fn observed(&self) -> Vec<Observed> {
+        self.observed.borrow().clone()
     }
 
     /// Waits until the events are like that.
@@ -209,6 +220,10 @@ async fn answer(call: Call, side: Arc<Side>) {
             answer::Answer::Intermediate(side.root.intermediate(&asked.public_key, &names))
         }
         call::Call::Record(event) => side.record(&event).await,
+        call::Call::Observed(told) => {
+            side.observed.send_modify(|observed| observed.push(told));
+            answer::Answer::Noted(Noted {})
+        }
     };
     let answer = Answer {
         id: call.id,
@@ -230,6 +245,7 @@ impl Side {
             path: Some("/usr/bin/agent".into()),
             sha256: None,
             level: None,
+            reason: None,
         };
         let (level, reason) = match image {
             Image::Attested(level) => (level, String::new()),

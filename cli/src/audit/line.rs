@@ -133,6 +133,7 @@ mod tests {
             path: Some("/tmp/\u{9b}2J".into()),
             sha256: None,
             level: None,
+            reason: None,
         };
         let line = Line::about(&record)
             .by(&process)

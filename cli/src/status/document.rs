@@ -28,6 +28,7 @@ pub(super) struct Document {
 struct ListedAgent {
     agent: String,
     spiffe_id: String,
+    enforcement: String,
     processes_listed: u32,
 }
 
@@ -37,6 +38,7 @@ struct RunningScope {
     scope: String,
     agent: String,
     uid: u32,
+    enforcement: String,
     broker_runs: bool,
     processes: Vec<RunningProcess>,
 }
@@ -87,6 +89,7 @@ impl From<AgentStatus> for ListedAgent {
         Self {
             agent: status.agent,
             spiffe_id: status.spiffe_id,
+            enforcement: status.enforcement,
             processes_listed: status.processes_listed,
         }
     }
@@ -98,6 +101,7 @@ impl From<ScopeStatus> for RunningScope {
             scope: status.scope,
             agent: status.agent,
             uid: status.uid,
+            enforcement: status.enforcement,
             broker_runs: status.broker_runs,
             processes: status
                 .processes

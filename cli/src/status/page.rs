@@ -8,6 +8,7 @@ use lanyard_protocol::control::{GrantStatus, ProcessStatus, ScopeStatus, Status}
 use crate::{
     table::Table,
     terminal::{printable, printable_lines},
+    time_left::time_left,
 };
 
 /// Sections, each left out when it has nothing to say but what is worth knowing is absent.
@@ -35,10 +36,11 @@ fn write_agents(status: &Status, formatter: &mut Formatter<'_>) -> fmt::Result {
     if status.agents.is_empty() {
         return writeln!(formatter, "\nNo agents.");
     }
-    let mut table = Table::new(["AGENT", "SPIFFE ID", "PROCESSES LISTED"]);
+    let mut table = Table::new(["AGENT", "MODE", "SPIFFE ID", "PROCESSES LISTED"]);
     for agent in &status.agents {
         table.row([
             agent.agent.clone(),
+            agent.enforcement.clone(),
             agent.spiffe_id.clone(),
             agent.processes_listed.to_string(),
         ]);
@@ -50,34 +52,31 @@ fn write_scopes(scopes: &[ScopeStatus], formatter: &mut Formatter<'_>) -> fmt::R
     if scopes.is_empty() {
         return writeln!(formatter, "\nNothing runs as an agent.");
     }
-    let mut table = Table::new(["SCOPE", "AGENT", "UID", "BROKER", "PID", "EVIDENCE", "PATH"]);
+    let mut table = Table::new([
+        "SCOPE", "AGENT", "MODE", "UID", "BROKER", "PID", "EVIDENCE", "PATH",
+    ]);
     for scope in scopes {
         let broker = if scope.broker_runs { "runs" } else { "down" };
         let mut head = [
             scope.scope.clone(),
             scope.agent.clone(),
+            scope.enforcement.clone(),
             scope.uid.to_string(),
             broker.to_owned(),
         ];
         if scope.processes.is_empty() {
-            let [name, agent, uid, broker] = head;
-            table.row([
-                name,
-                agent,
-                uid,
-                broker,
-                "-".into(),
-                String::new(),
-                String::new(),
-            ]);
+            let [name, agent, mode, uid, broker] = head;
+            let none = String::new;
+            table.row([name, agent, mode, uid, broker, "-".into(), none(), none()]);
             continue;
         }
         for process in &scope.processes {
             // The rows of further processes leave the scope's own cells free.
-            let [name, agent, uid, broker] = std::mem::take(&mut head);
+            let [name, agent, mode, uid, broker] = std::mem::take(&mut head);
             let pid = process.pid.to_string();
             let path = process.path.clone();
-            table.row([name, agent, uid, broker, pid, evidence(process), path]);
+            let evidence = evidence(process);
+            table.row([name, agent, mode, uid, broker, pid, evidence, path]);
         }
     }
     write!(formatter, "\n{table}")
@@ -132,18 +131,6 @@ fn bracketed(host: &str) -> String {
         format!("[{host}]")
     } else {
         host.to_owned()
-    }
-}
-
-/// The two largest units of a time.
-fn time_left(millis: u64) -> String {
-    let seconds = millis / 1000;
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{}.{}s", seconds, millis % 1000 / 100),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
     }
 }
 
@@ -215,6 +202,7 @@ mod tests {
                 agent: "default/bot".into(),
                 spiffe_id: "spiffe://local/ns/default/agent/bot".into(),
                 processes_listed: 2,
+                enforcement: "Enforce".into(),
             }],
             scopes: vec![
                 ScopeStatus {
@@ -222,8 +210,9 @@ mod tests {
                     agent: "default/bot".into(),
                     uid: 1000,
                     broker_runs: true,
+                    enforcement: "Observe".into(),
                     processes: vec![
-                        process(41, "/usr/bin/bash", "", "NotListed"),
+                        process(41, "/usr/bin/bash", "Scope", "LoaderVariables"),
                         process(42, "/usr/bin/\x1bcurl", "Image", ""),
                     ],
                 },
@@ -256,13 +245,13 @@ mod tests {
         let expected = "\
 node local, node agent 0.1.0, map ABI 1
 
-AGENT        SPIFFE ID                            PROCESSES LISTED
-default/bot  spiffe://local/ns/default/agent/bot  2
+AGENT        MODE     SPIFFE ID                            PROCESSES LISTED
+default/bot  Enforce  spiffe://local/ns/default/agent/bot  2
 
-SCOPE  AGENT        UID   BROKER  PID  EVIDENCE         PATH
-7      default/bot  1000  runs    41   none: NotListed  /usr/bin/bash
-                                  42   Image            /usr/bin/\\u{1b}curl
-8      default/bot  0     down    -
+SCOPE  AGENT        MODE     UID   BROKER  PID  EVIDENCE                PATH
+7      default/bot  Observe  1000  runs    41   Scope: LoaderVariables  /usr/bin/bash
+                                           42   Image                   /usr/bin/\\u{1b}curl
+8      default/bot           0     down    -
 
 GRANT        AGENT        RESOURCE                 STANDING  LEFT   ENDS
 default/new  default/bot  Https [2001:db8::1]:443  Active    1m 5s  2026-11-25T12:00:00Z
@@ -289,18 +278,5 @@ These manifests could not be read; what was good before is kept:
         let expected = "node local, node agent 0.1.0, map ABI 1\n\nNo agents.\n\n\
             Nothing runs as an agent.\n\nNo grants.\n";
         assert_eq!(Page(&status).to_string(), expected);
-    }
-
-    #[test]
-    fn time_left_is_shown_in_its_two_largest_units() {
-        for (millis, expected) in [
-            (0, "0.0s"),
-            (9_960, "9.9s"),
-            (61_000, "1m 1s"),
-            (3_600_000, "1h 0m"),
-            (90_000_000, "1d 1h"),
-        ] {
-            assert_eq!(time_left(millis), expected);
-        }
     }
 }

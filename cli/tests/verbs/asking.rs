@@ -30,6 +30,7 @@ fn status() -> Status {
             agent: "default/bot".into(),
             spiffe_id: "spiffe://local/ns/default/agent/bot".into(),
             processes_listed: 1,
+            enforcement: "Enforce".into(),
         }],
         grants: vec![GrantStatus {
             grant: "default/read".into(),
@@ -59,6 +60,7 @@ fn status_is_a_stable_document() {
         "agents": [{
             "agent": "default/bot",
             "spiffeId": "spiffe://local/ns/default/agent/bot",
+            "enforcement": "Enforce",
             "processesListed": 1,
         }],
         "scopes": [],
@@ -219,6 +221,7 @@ fn record() -> String {
                 path: Some("/usr/bin/curl".into()),
                 sha256: None,
                 level: None,
+                reason: None,
             },
             request: Request {
                 method: "GET".into(),

@@ -35,15 +35,33 @@ impl<T: Send + 'static> FakeNodeAgent<T> {
     pub(crate) fn start(script: impl FnOnce(Asked) -> T + Send + 'static) -> Self {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("local")).unwrap();
+        fs::create_dir(folder.path().join("project")).unwrap();
         let listener = UnixListener::bind(folder.path().join("local/control.sock")).unwrap();
         let thread = thread::spawn(move || script(Asked::accept(&listener)));
         Self { folder, thread }
     }
 
-    /// The command, which knows this node agent and nothing else of the environment.
+    /// Serves connections one after another by `script`, for as long as the test lives.
+    pub(crate) fn serve(mut script: impl FnMut(Asked) + Send + 'static) -> FakeNodeAgent<()> {
+        let folder = TempDir::new().unwrap();
+        fs::create_dir(folder.path().join("local")).unwrap();
+        fs::create_dir(folder.path().join("project")).unwrap();
+        let listener = UnixListener::bind(folder.path().join("local/control.sock")).unwrap();
+        let thread = thread::spawn(move || {
+            loop {
+                script(Asked::accept(&listener));
+            }
+        });
+        FakeNodeAgent { folder, thread }
+    }
+
+    /// The command in a project folder; it knows this node agent and nothing else of the
+    /// environment.
     pub(crate) fn command(&self) -> Command {
         let mut command = lanyard();
-        command.env("LANYARD_RUN_DIR", self.folder.path());
+        command
+            .current_dir(self.folder.path().join("project"))
+            .env("LANYARD_RUN_DIR", self.folder.path());
         command
     }
 

@@ -8,6 +8,12 @@ mod asking;
 #[cfg(test)]
 mod ending;
 #[cfg(test)]
+mod examining;
+#[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod starting;
+#[cfg(test)]
+mod watching;

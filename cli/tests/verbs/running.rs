@@ -17,6 +17,7 @@ fn admit(mut asked: Asked) -> Asked {
             name: "SSL_CERT_FILE".into(),
             value: "/run/lanyard/bundle.pem".into(),
         }],
+        ..Admitted::default()
     }));
     asked
 }
@@ -90,16 +91,17 @@ fn the_command_gets_the_variables_and_loses_proxies() {
 
 #[test]
 fn the_command_keeps_its_exit_status_folder_and_name() {
+    let (_guard, folder) = nobody();
     let fake = FakeNodeAgent::start(admit);
     let script = "pwd; echo $0; exit 42";
     let output = fake
         .command()
-        .current_dir("/usr")
+        .current_dir(&folder)
         .args(["run", "--as", "bot", "sh", "-c", script])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(42));
-    assert_eq!(text(&output.stdout), "/usr\nsh\n");
+    assert_eq!(text(&output.stdout), format!("{}\nsh\n", folder.display()));
     fake.end();
 }
 

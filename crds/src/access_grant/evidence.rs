@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 pub enum Evidence {
     /// The very file that the process executes is listed in the AgentIdentity by path and digest.
     Image,
+    /// The process descends, by a `children` rule, from one that is known by its file.
+    Lineage,
+    /// The process runs in the agent's scope.
+    Scope,
 }
 
 impl Evidence {
@@ -16,6 +20,8 @@ impl Evidence {
     pub(super) const fn level(self) -> EvidenceLevel {
         match self {
             Self::Image => EvidenceLevel::Image,
+            Self::Lineage => EvidenceLevel::Lineage,
+            Self::Scope => EvidenceLevel::Scope,
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use lanyard_access::{
     grant::{Protocol as CheckedProtocol, Resource as CheckedResource},
-    host::Host,
     port::Port,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -10,28 +9,34 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::host::{self, NEEDS_ADDRESS, NEEDS_NAME};
 use crate::{
     field::FieldErrors,
     rule::{fixed, rule_of},
-    text::{HAS_NO_CERTIFICATE, HAS_PRIVATE_KEY},
+    text::{DNS_PORT, HAS_NO_CERTIFICATE, HAS_PRIVATE_KEY, IS_DNS_PORT},
 };
 
-/// One service, on one host and port.
+/// What may be reached, on one port.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules()))]
 pub struct Resource {
-    /// The exact DNS name of the service with the protocol HTTPS, for example api.example.com; its IP
-    /// address with the protocol TCP. A name is no wildcard: write a grant for each host.
-    #[schemars(schema_with = "crate::text::host")]
+    /// With the protocol HTTPS the exact DNS name of the service, for example api.example.com; a name is
+    /// no wildcard: write a grant for each host. With the protocols TCP and UDP an IP address, or a
+    /// network as ADDRESS/LENGTH, for example 10.1.0.0/16. A network never opens the loopback and
+    /// link-local addresses in it (there clouds answer with credentials), nor the virtual ones that
+    /// Lanyard hands out for names: the first two need a grant that names the very address.
+    #[schemars(schema_with = "super::host::schema")]
     pub host: String,
-    /// The port of the service, from 1 to 65535.
+    /// The port of the service, from 1 to 65535. 53 cannot be granted: within an agent's scope it is
+    /// always Lanyard's own resolver.
     #[serde(default = "https_port")]
     #[schemars(schema_with = "crate::text::port")]
     pub port: u16,
     /// How the agent speaks to the service. `HTTPS`: HTTP over TLS to a name; each request is decided by
-    /// itself, and a credential can be put in. `TCP`: a connection to an address, allowed by the kernel
-    /// as a whole.
+    /// itself, and a credential can be put in. `TCP`: connections to an address or a network, each
+    /// allowed by the kernel as a whole. `UDP`: datagrams to and from an address or a network, each
+    /// allowed by the kernel.
     pub protocol: Protocol,
     /// Whether the name may lead to a private, loopback or link-local address. Without it, a name
     /// that resolves to one is refused. An address that is written as host is always taken as it is.
@@ -50,24 +55,24 @@ pub struct Resource {
 pub enum Protocol {
     /// HTTP over TLS to a name: each request is decided by itself, and a credential can be put in.
     Https,
-    /// TCP to an address, allowed by the kernel as a whole.
+    /// TCP to an address or a network, allowed by the kernel connection by connection.
     Tcp,
+    /// UDP to an address or a network, allowed by the kernel datagram by datagram.
+    Udp,
 }
 
-const NEEDS_NAME: &str = "is an address, and HTTPS needs a name to verify the service's certificate by: write the DNS name, or the protocol TCP";
-const NEEDS_ADDRESS: &str = "is a name, and TCP needs an address, since the kernel looks up no names: write the IP address, or the protocol HTTPS";
 const NO_CERTIFICATES: &str = "is only for the protocol HTTPS: Lanyard verifies no certificate in a connection that the kernel alone carries";
 
 fn rules() -> [Value; 4] {
     [
         rule_of(
             "host",
-            "self.protocol != 'HTTPS' || !isIP(self.host)",
+            "self.protocol != 'HTTPS' || !(isIP(self.host) || isCIDR(self.host))",
             NEEDS_NAME,
         ),
         rule_of(
             "host",
-            "self.protocol != 'TCP' || isIP(self.host)",
+            "self.protocol == 'HTTPS' || isIP(self.host) || isCIDR(self.host)",
             NEEDS_ADDRESS,
         ),
         rule_of(
@@ -88,6 +93,7 @@ impl From<Protocol> for CheckedProtocol {
         match protocol {
             Protocol::Https => Self::Https,
             Protocol::Tcp => Self::Tcp,
+            Protocol::Udp => Self::Udp,
         }
     }
 }
@@ -95,8 +101,14 @@ impl From<Protocol> for CheckedProtocol {
 impl Resource {
     /// The checked form, or notes of what is wrong.
     pub(super) fn check(&self, path: &str, errors: &mut FieldErrors) -> Option<CheckedResource> {
-        let host = errors.keep(format!("{path}.host"), self.check_host());
+        let host = errors.keep(
+            format!("{path}.host"),
+            host::check(&self.host, self.protocol),
+        );
         let port = errors.keep(format!("{path}.port"), Port::new(self.port.into()));
+        if self.port == DNS_PORT {
+            errors.add(format!("{path}.port"), IS_DNS_PORT);
+        }
         let ca_bundle = self.ca_bundle.as_deref();
         if let Some(Err(message)) = ca_bundle.map(|text| self.check_ca_bundle(text)) {
             errors.add(format!("{path}.caBundle"), message);
@@ -108,15 +120,6 @@ impl Resource {
             allow_private: self.allow_private,
             ca_bundle: self.ca_bundle.clone(),
         })
-    }
-
-    fn check_host(&self) -> Result<Host, String> {
-        let host: Host = self.host.parse().map_err(|error| format!("{error}"))?;
-        match (self.protocol, &host) {
-            (Protocol::Https, Host::Address(_)) => Err(NEEDS_NAME.to_owned()),
-            (Protocol::Tcp, Host::Name(_)) => Err(NEEDS_ADDRESS.to_owned()),
-            (Protocol::Https, Host::Name(_)) | (Protocol::Tcp, Host::Address(_)) => Ok(host),
-        }
     }
 
     fn check_ca_bundle(&self, text: &str) -> Result<(), String> {

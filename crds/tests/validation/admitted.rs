@@ -63,6 +63,9 @@ fn text() -> impl Strategy<Value = String> {
         "([a-z0-9-]{1,4}[.]){0,3}[a-z0-9_-]{1,4}[.]?",
         "([0-9]{1,3}[.]){3}[0-9]{1,3}",
         "(::ffff:)?([0-9a-f]{1,4}:){1,7}[0-9a-f]{0,4}",
+        "([0-9]{1,3}[.]){3}[0-9]{1,3}/[0-9]{1,2}",
+        "(0|1|127|128|169|192|198|224)[.](0|19|128|254)[.]0[.]0/[0-9]{1,2}",
+        "(::|8000::|fe80::|ff00::|::8000:0:0|::fffe:0:0|fd6c:616e:7961:7264::)/[0-9]{1,3}",
         "(/[.a-z]{0,3}){1,4}",
         "([0-9]{1,12}(h|m|s|ms)){1,4}",
         "\\PC{1,12}",
@@ -78,6 +81,7 @@ proptest! {
         admitted_is_readable(kind, &[("/identityRef/name", json!(text))]);
         admitted_is_readable(kind, &[("/resource/host", json!(text))]);
         admitted_is_readable(kind, &[("/resource/host", json!(text)), ("/resource/protocol", json!("TCP"))]);
+        admitted_is_readable(kind, &[("/resource/host", json!(text)), ("/resource/protocol", json!("UDP"))]);
         admitted_is_readable(kind, &[("/duration", json!(text))]);
         admitted_is_readable(kind, &[("/credentialRef", json!({ "name": text }))]);
         admitted_is_readable(kind, &[("/credentialRef", json!({ "name": "one", "namespace": text }))]);
@@ -89,6 +93,25 @@ proptest! {
         for field in ["name", "executable/path", "executable/sha256"] {
             let pointer = format!("{PROCESS}/{field}");
             admitted_is_readable(Kind::AgentIdentity, &[(&pointer, json!(text))]);
+        }
+    }
+
+    #[test]
+    fn admitted_texts_of_scripts_are_readable(text in text()) {
+        const SCRIPT: &str = "/workloadSelector/processes/0/script";
+        let digest = "0f".repeat(32);
+        for script in [
+            json!({ "path": text, "sha256": digest }),
+            json!({ "path": "/srv/main.py", "sha256": text }),
+        ] {
+            admitted_is_readable(Kind::AgentIdentity, &[(SCRIPT, script)]);
+        }
+    }
+
+    #[test]
+    fn admitted_ports_are_readable(port in 0..70_000_u32) {
+        if let Ok(port) = u16::try_from(port) {
+            admitted_is_readable(Kind::AccessGrant, &[("/resource/port", json!(port))]);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod change;
 mod credential;
+mod host;
 mod identity;
 mod lifetime;
 mod resource;
@@ -121,6 +122,7 @@ fn create(kind: Kind, changes: &[(&str, Value)], verdict: Verdict) -> Case {
 pub(crate) fn all() -> Vec<Case> {
     let mut all = identity::rows();
     all.extend(resource::rows());
+    all.extend(host::rows());
     all.extend(lifetime::rows());
     all.extend(change::rows());
     all.extend(credential::rows());

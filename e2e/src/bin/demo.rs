@@ -5,7 +5,9 @@
 use std::{process::ExitCode, time::Instant};
 
 use anyhow::Result;
-use lanyard_e2e::scenes::{Evidence, Stage, granted, on_time, refused, revoked};
+use lanyard_e2e::scenes::{
+    Evidence, Stage, coding_agent, entered, granted, lowered, observed, on_time, refused, revoked,
+};
 
 fn main() -> ExitCode {
     let started = Instant::now();
@@ -48,6 +50,25 @@ fn play() -> Result<usize> {
     told.scene(
         "Another host cannot be reached, neither by name nor by address",
         || refused::other_host_is_refused(&stage),
+    )?;
+    told.scene(
+        "The very program that is listed, put into the scope from outside, has no identity",
+        || entered::program_from_outside_is_refused(&stage),
+    )?;
+    told.scene("A preloaded library lowers the level of evidence", || {
+        lowered::preloaded_library_lowers_the_level(&stage)
+    })?;
+    told.scene(
+        "So does a script that the agent's own user could swap",
+        || lowered::swapped_script_lowers_the_level(&stage),
+    )?;
+    told.scene(
+        "A coding agent works with all of its tools, under `children: Inherit`",
+        || coding_agent::whole_tree_works(&stage),
+    )?;
+    told.scene(
+        "An agent is observed, its grants are suggested and applied, and it is fenced",
+        || observed::suggested_grants_are_enough(&stage),
     )?;
     told.scene("Revoking cuts a download through the broker", || {
         revoked::download_through_the_broker_is_cut(&stage)

@@ -16,12 +16,12 @@ use lanyard_access::{
     evidence::EvidenceLevel,
     grant::{Grant, Protocol, Resource},
     host::Host,
-    identity::Identity,
+    identity::{Enforcement, Identity, ProcessAccess},
     lifetime::{GrantDuration, Lifetime},
     object::{Namespace, ObjectKey, ObjectName, Uid},
     policy::{ApprovalRule, Effect, Limits, Policy},
     port::Port,
-    process::ProcessSelector,
+    process::{ChildrenRule, ProcessSelector},
 };
 
 /// How many namespaces and hosts there are, whatever else there is.
@@ -249,7 +249,11 @@ impl World {
                 name: name("main"),
                 path: "/usr/bin/python3.12".parse().expect("a path"),
                 sha256: digest(0),
+                script: None,
+                children: ChildrenRule::None,
             }],
+            enforcement: Enforcement::Enforce,
+            process_access: ProcessAccess::None,
         }
     }
 

@@ -80,6 +80,8 @@ pub fn agent_of<'a>(
         key: identity.key.clone(),
         uid: identity.uid.clone(),
         processes: identity.processes.clone(),
+        enforcement: identity.enforcement,
+        process_access: identity.process_access,
         grants: live,
     }
 }

@@ -37,6 +37,8 @@ pub enum Decision<'a> {
 
 /// Decides `request` of the agent that `agent` describes.
 ///
+/// An address is opened by a grant for a network that holds it, too.
+///
 /// Of several grants that allow it, one with a credential goes first, then the one that ends last, then
 /// the first by name: the same request always gets the same grant.
 pub fn decide<'a>(agent: &'a DesiredAgent, request: &Request<'_>, now: Timestamp) -> Decision<'a> {
@@ -62,7 +64,7 @@ pub fn decide<'a>(agent: &'a DesiredAgent, request: &Request<'_>, now: Timestamp
 }
 
 fn refusal_of(grant: &LiveGrant, request: &Request<'_>, now: Timestamp) -> Option<RefusalReason> {
-    if grant.resource.host != *request.host || grant.resource.port != request.port {
+    if !grant.resource.host.opens(request.host) || grant.resource.port != request.port {
         return Some(RefusalReason::NoGrant);
     }
     if grant.resource.protocol != request.protocol {

@@ -1,14 +1,18 @@
 //! What should be so: the output of [`crate::compile`], and what nodes, kernel and broker work from.
 
+mod reach;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use self::reach::{Ends, reach};
 use crate::{
     digest::Sha256Digest,
     evidence::EvidenceLevel,
     grant::{Protocol, Resource},
     host::Host,
+    identity::{Enforcement, ProcessAccess},
     object::{ObjectKey, Uid},
     port::Port,
     process::ProcessSelector,
@@ -33,6 +37,10 @@ pub struct DesiredAgent {
     pub uid: Uid,
     /// Executed files that are this agent.
     pub processes: Vec<ProcessSelector>,
+    /// Whether what is not granted is refused.
+    pub enforcement: Enforcement,
+    /// Who may look into its processes.
+    pub process_access: ProcessAccess,
     /// Its live grants, in the order of their keys.
     pub grants: Vec<LiveGrant>,
 }
@@ -40,26 +48,15 @@ pub struct DesiredAgent {
 impl DesiredAgent {
     /// The one kernel slot for each destination and level: when the last grant that a process of that
     /// level could use ends. Overlapping grants meet here, so that revoking one leaves exactly the other.
-    pub fn slots(&self) -> BTreeMap<Destination, BTreeMap<EvidenceLevel, Timestamp>> {
-        let mut slots: BTreeMap<Destination, BTreeMap<EvidenceLevel, Timestamp>> = BTreeMap::new();
-        for grant in &self.grants {
-            let ends = slots.entry(Destination::of(&grant.resource)).or_default();
-            for level in EvidenceLevel::ALL
-                .into_iter()
-                .filter(|level| *level >= grant.requires)
-            {
-                let end = ends.entry(level).or_insert(grant.ends_at);
-                *end = grant.ends_at.max(*end);
-            }
-        }
-        slots
+    pub fn slots(&self) -> BTreeMap<Destination, Ends<Timestamp>> {
+        reach(self.grants.iter().map(|grant| (grant, grant.ends_at)))
     }
 }
 
 /// Where a packet may go, and who carries it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Destination {
-    /// A name or an address.
+    /// A name, an address or a network.
     pub host: Host,
     /// The port.
     pub port: Port,

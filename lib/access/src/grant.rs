@@ -17,14 +17,17 @@ use crate::{
 pub enum Protocol {
     /// HTTP over TLS to a name, carried and decided request by request by the broker.
     Https,
-    /// TCP to an address, carried by the kernel alone.
+    /// TCP to an address or a network, carried by the kernel alone.
     Tcp,
+    /// UDP to an address or a network, carried by the kernel alone.
+    Udp,
 }
 
 /// What a grant opens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Resource {
-    /// A name for [`Protocol::Https`], an address for [`Protocol::Tcp`].
+    /// A name for [`Protocol::Https`], an address or a network for [`Protocol::Tcp`] and
+    /// [`Protocol::Udp`].
     pub host: Host,
     /// The one port.
     pub port: Port,

@@ -15,6 +15,30 @@ pub struct Identity {
     pub uid: Uid,
     /// Executed files that are the agent; empty when the scope alone is the evidence.
     pub processes: Vec<ProcessSelector>,
+    /// Whether what is not granted is refused.
+    pub enforcement: Enforcement,
+    /// Who may look into its processes.
+    pub process_access: ProcessAccess,
+}
+
+/// Whether what is not granted is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Enforcement {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is let pass and remembered.
+    Observe,
+}
+
+/// Whether processes of an agent may be traced, as debuggers do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProcessAccess {
+    /// A traced process has no identity, and processes of the scope cannot trace each other.
+    #[default]
+    None,
+    /// A traced process has at most the level `Scope`, and processes of the scope may trace each other.
+    Debug,
 }
 
 impl Identity {

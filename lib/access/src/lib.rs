@@ -26,6 +26,7 @@ pub mod port;
 pub mod prefix;
 pub mod process;
 pub mod reason;
+pub mod reserved;
 pub mod spiffe_id;
 
 #[cfg(test)]

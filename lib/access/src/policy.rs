@@ -16,7 +16,8 @@ pub struct Policy {
     pub name: ObjectName,
     /// Namespaces it applies to; every one when empty.
     pub namespaces: BTreeSet<Namespace>,
-    /// Hosts it applies to; every one when empty.
+    /// Hosts it applies to; every one when empty. An address or a network among them is meant with every
+    /// grant that opens any of its addresses.
     pub hosts: BTreeSet<Host>,
     /// What it does to the grants it applies to.
     pub effect: Effect,
@@ -26,7 +27,11 @@ impl Policy {
     /// Whether it applies to `grant`.
     pub fn applies_to(&self, grant: &Grant) -> bool {
         (self.namespaces.is_empty() || self.namespaces.contains(&grant.key.namespace))
-            && (self.hosts.is_empty() || self.hosts.contains(&grant.resource.host))
+            && (self.hosts.is_empty()
+                || self
+                    .hosts
+                    .iter()
+                    .any(|host| host.meets(&grant.resource.host)))
     }
 }
 

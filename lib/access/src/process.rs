@@ -72,6 +72,29 @@ impl fmt::Display for ExecutablePath {
     }
 }
 
+/// What the programs that an attested process executes inherit.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum ChildrenRule {
+    /// Nothing: each is judged by itself.
+    #[default]
+    None,
+    /// The level `Lineage`, if they are listed.
+    Listed,
+    /// The level `Lineage`, whatever they are, and so do the programs that they execute.
+    Inherit,
+}
+
+/// A script that an interpreter must run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptSelector {
+    /// Where the script is.
+    pub path: ExecutablePath,
+    /// What is in it.
+    pub sha256: Sha256Digest,
+}
+
 /// One executed file that is the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSelector {
@@ -81,6 +104,10 @@ pub struct ProcessSelector {
     pub path: ExecutablePath,
     /// What is in it.
     pub sha256: Sha256Digest,
+    /// The script it must run, for an interpreter.
+    pub script: Option<ScriptSelector>,
+    /// What it executes in turn.
+    pub children: ChildrenRule,
 }
 
 #[cfg(test)]

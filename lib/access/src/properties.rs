@@ -3,6 +3,7 @@
 mod bounds;
 mod clock;
 mod narrowing;
+mod networks;
 mod order;
 mod overlap;
 mod world;

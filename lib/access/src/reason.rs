@@ -110,6 +110,20 @@ reasons! {
         Filesystem => "the executed file is on a filesystem that cannot be trusted to keep it (FUSE or network)",
         /// The file is larger than what is hashed.
         TooLarge => "the executed file is larger than what is hashed",
+        /// A variable of its environment changes what the program loads.
+        LoaderVariables => "a variable of its environment changes what the program loads, or the environment was too long to be read",
+        /// A process of the scope could change the script, or a folder it stands in.
+        ScriptWritable => "processes of the scope can change the script or a folder above it, so that its content says nothing",
+        /// The interpreter is listed for a script, and runs something else.
+        ScriptMismatch => "the interpreter is listed for a script of another path or content than the one it runs",
+        /// Its arguments are longer than what is read of them.
+        ArgumentsUnread => "the arguments are longer than what is read of them, so that the script is not known",
+        /// Another process traces it.
+        Traced => "another process traces it, and can change what it does",
+        /// The scope's root ran without the confinement of `lanyard run`.
+        Unconfined => "the scope was started without seccomp, so that nothing keeps its processes from changing each other",
+        /// Two identities match.
+        Conflicted => "more than one AgentIdentity matches this process, so that none does",
         /// The execution was not seen, or is long gone.
         NotObserved => "the execution of this process was not seen, so that nothing is known of it",
     }
@@ -132,6 +146,22 @@ reasons! {
         MapFull => "a kernel map is full; what cannot be remembered is refused",
         /// The scope has no broker for that address family.
         NoBroker => "the scope has no broker for that address family",
+        /// The destination is granted to processes that are better known.
+        EvidenceTooLow => "the grant for that destination demands better evidence than this process has",
+        /// A process outside the scope listens there.
+        OtherListener => "a process outside the scope listens on that loopback address",
+        /// The node has not heard from whoever decides.
+        LeaseEnded => "this node has not heard from its operator for longer than it may",
+        /// The process is traced.
+        Traced => "another process traces this one, and can change what it does",
+        /// A unix socket of somebody else.
+        UnixSocket => "inside a scope only unix sockets that the local policy lists can be reached",
+        /// A port of a broker.
+        BrokerPort => "that port belongs to a broker",
+        /// A socket option that leads packets around the kernel programs.
+        SocketOption => "that socket option would lead packets around what is enforced",
+        /// The scope uses as much of a kernel map as one scope may.
+        QuotaUsedUp => "the scope uses as much of a kernel map as one scope may",
     }
 }
 

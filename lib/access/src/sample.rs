@@ -11,12 +11,12 @@ use crate::{
     digest::Sha256Digest,
     grant::{Grant, Protocol, Resource},
     host::Host,
-    identity::Identity,
+    identity::{Enforcement, Identity, ProcessAccess},
     lifetime::{GrantDuration, Lifetime},
     object::{ObjectKey, Uid},
     policy::{ApprovalRule, Effect, Limits, Policy},
     port::Port,
-    process::ProcessSelector,
+    process::{ChildrenRule, ProcessSelector},
 };
 
 /// So many minutes after noon of a day.
@@ -54,7 +54,11 @@ pub(crate) fn identity(name: &str) -> Identity {
             name: "main".parse().unwrap(),
             path: "/usr/bin/curl".parse().unwrap(),
             sha256: spec(0),
+            script: None,
+            children: ChildrenRule::None,
         }],
+        enforcement: Enforcement::Enforce,
+        process_access: ProcessAccess::None,
     }
 }
 

@@ -31,6 +31,7 @@ impl From<grant::Protocol> for Protocol {
         match protocol {
             grant::Protocol::Https => Self::Https,
             grant::Protocol::Tcp => Self::Tcp,
+            grant::Protocol::Udp => Self::Udp,
         }
     }
 }
@@ -42,6 +43,7 @@ impl Protocol {
             Self::Unspecified => None,
             Self::Https => Some(grant::Protocol::Https),
             Self::Tcp => Some(grant::Protocol::Tcp),
+            Self::Udp => Some(grant::Protocol::Udp),
         }
     }
 }

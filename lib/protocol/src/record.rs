@@ -3,7 +3,7 @@
 //! Every record has a `UUIDv7` and a format number from the first one on. A record never holds a body, a
 //! secret, or the query of a URL.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use lanyard_access::{
@@ -46,6 +46,9 @@ pub enum Event {
         /// The path of the program that was asked for. Its arguments are not recorded: people put
         /// secrets and prompts into them.
         program: String,
+        /// Whether the agent is observed: nothing is refused to it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        observed: bool,
     },
     /// The last process of a scope ended.
     ScopeEnded {
@@ -96,9 +99,40 @@ pub enum Event {
         name: Option<DnsName>,
         /// Why.
         reason: ConnectionReason,
-        /// Why the process is not the agent, when that is the reason.
+        /// Why the process is not the agent, or known less well than one would expect.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         identity: Option<AttestationReason>,
+        /// The path of a unix socket, when it was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+        /// How, when it got so far.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transport: Option<Transport>,
+    },
+    /// The kernel let pass what it would have refused to an agent that is not only observed.
+    ConnectionObserved {
+        /// The scope.
+        scope: ScopeRef,
+        /// The process.
+        process: Process,
+        /// Where to.
+        destination: SocketAddr,
+        /// How.
+        transport: Transport,
+        /// The name that the scope was last told for that address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<DnsName>,
+        /// Why it would have been refused.
+        reason: ConnectionReason,
+    },
+    /// A name that nothing grants was resolved for an agent that is only observed.
+    NameObserved {
+        /// The scope.
+        scope: ScopeRef,
+        /// The name.
+        name: DnsName,
+        /// What it was answered with.
+        addresses: Vec<IpAddr>,
     },
     /// A name was asked for that nothing grants.
     NameRefused {
@@ -163,6 +197,17 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
+    /// A local object was written or removed by `lanyard apply` or `lanyard delete`.
+    ObjectChanged {
+        /// The object's kind.
+        kind: String,
+        /// Namespace and name.
+        object: ObjectKey,
+        /// What was done with it.
+        change: ObjectChange,
+        /// Who did it, as the daemon authenticated them.
+        by: String,
+    },
     /// The node agent began to enforce, or took over what it found enforced.
     NodeStarted {
         /// Its version.
@@ -222,6 +267,31 @@ pub struct Process {
     /// How well it is known; nothing when it has no identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<EvidenceLevel>,
+    /// Why it has no level, or a lower one than one would expect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<AttestationReason>,
+}
+
+/// What carries a connection's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Transport {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+}
+
+/// What is done with a local object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectChange {
+    /// There was none of that name.
+    Created,
+    /// It says something else now.
+    Configured,
+    /// It is gone.
+    Deleted,
 }
 
 /// One HTTP request, without its query and body.
@@ -269,9 +339,12 @@ impl Event {
             | Self::ScopeEnded { .. }
             | Self::ProcessAttested { .. }
             | Self::ConnectionAllowed { .. }
+            | Self::ConnectionObserved { .. }
+            | Self::NameObserved { .. }
             | Self::RequestIntended { .. }
             | Self::RequestEnded { .. }
             | Self::GrantChanged { .. }
+            | Self::ObjectChanged { .. }
             | Self::NodeStarted { .. }
             | Self::NodeDisabled { .. }
             | Self::EventsLost { .. } => false,
@@ -286,12 +359,15 @@ impl Event {
             | Self::ProcessAttested { scope, .. }
             | Self::ProcessRefused { scope, .. }
             | Self::ConnectionAllowed { scope, .. }
+            | Self::ConnectionObserved { scope, .. }
+            | Self::NameObserved { scope, .. }
             | Self::ConnectionRefused { scope, .. }
             | Self::NameRefused { scope, .. }
             | Self::RequestIntended { scope, .. }
             | Self::RequestEnded { scope, .. }
             | Self::RequestRefused { scope, .. } => Some(scope),
             Self::GrantChanged { .. }
+            | Self::ObjectChanged { .. }
             | Self::NodeStarted { .. }
             | Self::NodeDisabled { .. }
             | Self::EventsLost { .. } => None,

@@ -53,6 +53,22 @@ causes! {
     /// A packet to or from another peer than the one the socket was led to, or with options or headers that
     /// lead elsewhere.
     OtherPeer = 10,
+    /// The destination is granted, at a better level of evidence than the process has.
+    EvidenceTooLow = 11,
+    /// A loopback address where a process outside the scope listens.
+    OtherListener = 12,
+    /// The node has not heard from whoever decides for longer than it may.
+    LeaseEnded = 13,
+    /// The process is traced by another.
+    Traced = 14,
+    /// A unix socket that the scope may not reach.
+    UnixSocket = 15,
+    /// A port that belongs to a broker.
+    BrokerPort = 16,
+    /// A socket option that would lead packets around the hooks.
+    SocketOption = 17,
+    /// The scope has used up its share of a map.
+    QuotaUsedUp = 18,
 }
 
 /// How many counters there are: one for each cause, and those of [`lost`].
@@ -66,6 +82,8 @@ pub mod lost {
     pub const REFUSALS: u32 = 25;
     /// Ring `FLOWS`.
     pub const FLOWS: u32 = 26;
+    /// Refusals that were counted and not told, for their scope had told its share of this second.
+    pub const LIMITED: u32 = 27;
 }
 
 #[cfg(test)]

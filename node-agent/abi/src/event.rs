@@ -36,10 +36,39 @@ plain! {
         pub tgid: u32,
         /// The scope.
         pub scope: u32,
+        /// Variables that change what a program loads: bit n for the name that `LOADER` numbers n, and
+        /// [`evidence::LOADER_PREFIX`] for one that begins with `LD_`.
+        pub loader: u64,
+        /// See [`evidence`].
+        pub evidence: u32,
+        /// How many bytes of arguments follow the event, each argument ended by a NUL.
+        pub arguments: u32,
         /// The path as it was given to execve, ended by a NUL; a script's for a script.
         pub name: [u8; NAME],
     }
 }
+
+/// Bits of [`ExecEvent::evidence`].
+pub mod evidence {
+    /// The file is an interpreter that the kernel chose by the first line of the file that was named.
+    pub const SCRIPT: u32 = 1;
+    /// The environment was not read to its end.
+    pub const LOADER_UNREAD: u32 = 2;
+    /// The arguments were not read to their end.
+    pub const ARGUMENTS_UNREAD: u32 = 4;
+    /// Where the level of the image it came from stands: two bits.
+    pub const PARENT_LEVEL: u32 = 8;
+    /// Where the rule for children of the image it came from stands: two bits.
+    pub const PARENT_CHILDREN: u32 = 16;
+    /// The bit of [`super::ExecEvent::loader`] for names that begin with `LD_`.
+    pub const LOADER_PREFIX: u64 = 1 << 63;
+}
+
+/// The most bytes of arguments that follow an event.
+pub const ARGUMENTS: usize = 4096;
+
+/// The longest name in `LOADER`, filled up with zeros.
+pub const LOADER_NAME: usize = 24;
 
 /// Kinds of [`ExecEvent`].
 pub mod exec {
@@ -70,13 +99,24 @@ plain! {
         pub port: u16,
         /// The IP protocol, 0 if none.
         pub protocol: u16,
-        /// 0, so that the size is whole.
-        pub reserved: u32,
+        /// See [`refusal`].
+        pub marks: u32,
+        /// The path of a unix socket, ended by a NUL or its length.
+        pub path: [u8; UNIX_PATH],
     }
 }
 
+/// The longest path of a unix socket, `sun_path` of unix(7), in whole words.
+pub const UNIX_PATH: usize = 112;
+
+/// Bits of [`RefusalEvent::marks`].
+pub mod refusal {
+    /// The scope is observed: it was not refused.
+    pub const OBSERVED: u32 = 1;
+}
+
 plain! {
-    /// Ring `FLOWS`: a tagged TCP connection was established.
+    /// Ring `FLOWS`: a tagged socket was connected, or a connection ended.
     pub struct FlowEvent {
         /// The image.
         pub exec_id: u64,
@@ -106,5 +146,19 @@ plain! {
         pub remote_port: u16,
         /// `AF_INET` or `AF_INET6`.
         pub family: u16,
+        /// See [`flow`].
+        pub kind: u32,
+        /// `IPPROTO_TCP` or `IPPROTO_UDP`.
+        pub protocol: u32,
     }
+}
+
+/// Kinds of [`FlowEvent`].
+pub mod flow {
+    /// A TCP connection was established.
+    pub const ESTABLISHED: u32 = 1;
+    /// A TCP connection ended.
+    pub const CLOSED: u32 = 2;
+    /// A UDP socket was connected: it has no local address yet.
+    pub const CONNECTED: u32 = 3;
 }

@@ -3,7 +3,8 @@
 use crate::plain::plain;
 
 plain! {
-    /// A destination of a principal at a level of evidence.
+    /// A destination of a principal. In `NETWORK` the same, behind the length of the prefix in bits, which
+    /// counts from `principal` on.
     pub struct GrantKey {
         /// The agent, as this node numbers it within the scope.
         pub principal: u32,
@@ -11,8 +12,8 @@ plain! {
         pub port: u16,
         /// `IPPROTO_TCP` or `IPPROTO_UDP`.
         pub protocol: u8,
-        /// See [`crate::process::level`].
-        pub level: u8,
+        /// 0, so that the size is whole.
+        pub reserved: u8,
         /// IPv6, or IPv4 as `::ffff:a.b.c.d`.
         pub address: [u8; 16],
     }
@@ -21,8 +22,8 @@ plain! {
 plain! {
     /// How a granted destination is reached.
     pub struct Grant {
-        /// Its slot; never 0.
-        pub slot: u32,
+        /// Its slot at each level of evidence, `SCOPE` first; 0 where it is not granted.
+        pub slots: [u32; LEVELS],
         /// [`carrier::DIRECT`] or [`carrier::BROKER`].
         pub carrier: u32,
     }
@@ -39,7 +40,13 @@ plain! {
 }
 
 /// How many slots there are. Slot 0 is never used.
-pub const SLOTS: u32 = 65_536;
+pub const SLOTS: u32 = 262_144;
+
+/// How many levels of evidence there are, from [`crate::process::level::SCOPE`] on.
+pub const LEVELS: usize = 3;
+
+/// Bits of a [`GrantKey`] before the address: a prefix in `NETWORK` is longer by these.
+pub const KEY_BITS: u32 = 64;
 
 /// Who carries a socket's packets.
 pub mod carrier {
@@ -53,4 +60,8 @@ pub mod carrier {
     pub const HOLD: u8 = 3;
     /// The broker as the scope's resolver.
     pub const RESOLVER: u8 = 4;
+    /// The socket itself, to a socket of its own scope on loopback.
+    pub const LOCAL: u8 = 5;
+    /// The socket itself, wherever it goes: the scope is observed.
+    pub const OBSERVED: u8 = 6;
 }

@@ -14,7 +14,8 @@ pub mod plain;
 pub mod process;
 pub mod settings;
 pub mod tag;
+pub mod unix;
 pub mod virtual_address;
 
 /// The version of this layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

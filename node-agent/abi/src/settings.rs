@@ -35,5 +35,27 @@ plain! {
         pub inode_changed_nanos: u32,
         /// `super_block.s_dev`
         pub super_block_device: u32,
+        /// `linux_binprm.interp`
+        pub binprm_interpreter: u32,
+        /// `task_struct.mm`
+        pub task_memory: u32,
+        /// `mm_struct.arg_start`
+        pub memory_arguments: u32,
+        /// `mm_struct.arg_end`
+        pub memory_arguments_end: u32,
+        /// `mm_struct.env_start`
+        pub memory_environment: u32,
+        /// `mm_struct.env_end`
+        pub memory_environment_end: u32,
+        /// `task_struct.ptrace`
+        pub task_traced: u32,
+        /// `task_struct.group_leader`
+        pub task_leader: u32,
+        /// `task_struct.atomic_flags`
+        pub task_flags: u32,
+        /// `task_struct.seccomp.mode`
+        pub task_seccomp: u32,
+        /// Which generation of the tracing programs this is; see `ACTIVE`.
+        pub generation: u32,
     }
 }

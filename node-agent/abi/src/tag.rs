@@ -30,7 +30,7 @@ plain! {
         pub carrier: u8,
         /// See [`crate::process::level`].
         pub level: u8,
-        /// [`side::CLIENT`] or [`side::BROKER`].
+        /// See [`side`].
         pub side: u8,
         /// `IPPROTO_TCP` or `IPPROTO_UDP`.
         pub protocol: u8,
@@ -45,6 +45,8 @@ pub mod side {
     pub const CLIENT: u8 = 0;
     /// The socket that the broker accepted.
     pub const BROKER: u8 = 1;
+    /// A socket on which the broker serves: only its scope reaches it.
+    pub const SERVER: u8 = 2;
 }
 
 /// The level of `getsockopt` that answers with the [`Tag`]: no protocol of Linux has this number.

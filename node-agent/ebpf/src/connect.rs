@@ -3,12 +3,15 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::bpf_sock_addr, helpers::bpf_get_socket_cookie, macros::cgroup_sock_addr,
+    bindings::bpf_sock_addr,
+    helpers::{bpf_get_socket_cookie, generated::bpf_set_retval},
+    macros::cgroup_sock_addr,
     programs::SockAddrContext,
 };
 use lanyard_node_agent_abi::{cause::Cause, grant::carrier};
 
 use crate::{
+    flow::tell_connected,
     refusal::report_attempt,
     route::{self, Attempt, TCP, UDP},
     subject::{self, Subject},
@@ -85,18 +88,45 @@ fn verdict(
 ) -> i32 {
     // SAFETY: the context of this run.
     let cookie = unsafe { bpf_get_socket_cookie(address.cast()) };
-    let answer = match route::connect(socket(address), cookie, subject, attempt) {
-        Ok(carrier::NONE | carrier::DIRECT) => Ok(()),
+    let answer = match route::connect(address.cast(), socket(address), cookie, subject, attempt) {
+        Ok(carrier::NONE | carrier::LOCAL) => Ok(()),
+        Ok(carrier::DIRECT) => {
+            if attempt.protocol == UDP {
+                tell_connected(socket(address));
+            }
+            Ok(())
+        }
+        // A datagram that waits for its process to be attested is lost: nobody can hold it.
+        Ok(carrier::HOLD) if attempt.protocol == UDP => Ok(()),
         Ok(carrier) => redirect(carrier),
         Err(cause) => Err(cause),
     };
     match answer {
         Ok(()) => ALLOW,
-        Err(cause) => {
-            report_attempt(subject, attempt, cause);
-            REFUSE
-        }
+        Err(cause) => refuse(address, subject, attempt, cause),
     }
+}
+
+/// Refuses, unless the scope is only observed. Where nobody listens the answer is the ordinary one: programs
+/// that wait for a server of their own to come up ask again and again.
+#[inline(always)]
+pub(crate) fn refuse(
+    address: *mut bpf_sock_addr,
+    subject: &Subject,
+    attempt: &Attempt,
+    cause: Cause,
+) -> i32 {
+    const ECONNREFUSED: i32 = 111;
+    if !subject.is_observed()
+        && cause as u32 == Cause::NoGrant as u32
+        && route::is_nobody_there(address.cast(), attempt)
+    {
+        // SAFETY: no pointer.
+        unsafe { bpf_set_retval(-ECONNREFUSED) };
+        return REFUSE;
+    }
+    report_attempt(subject, attempt, cause);
+    if subject.is_observed() { ALLOW } else { REFUSE }
 }
 
 /// The broker's port for what it carries.
@@ -107,7 +137,7 @@ pub(crate) fn broker_port(
     protocol: u8,
     v6: bool,
 ) -> Result<u16, Cause> {
-    let Some(ports) = route::ports(subject.scope) else {
+    let Some(ports) = route::settings_of(subject.scope) else {
         return Err(Cause::NoBroker);
     };
     let port = if carrier == carrier::RESOLVER && protocol == UDP {

@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::bpf_sock, helpers::generated::bpf_set_retval, macros::cgroup_sock,
     programs::SockContext,
 };
-use lanyard_node_agent_abi::cause::Cause;
+use lanyard_node_agent_abi::{cause::Cause, grant::carrier};
 
 use crate::{
     connect::{ALLOW, REFUSE},
@@ -24,19 +24,25 @@ pub(crate) fn socket_create(ctx: SockContext) -> i32 {
     let cause = if protocol == 0 {
         Cause::SocketKind
     } else {
-        let tag = untied_tag(
+        let mut tag = untied_tag(
             &subject,
             &Attempt {
                 protocol,
                 ..Attempt::NOWHERE
             },
         );
+        if subject.is_observed() {
+            tag.carrier = carrier::OBSERVED;
+        }
         if set_tag(ctx.sock.cast(), &tag) {
             return ALLOW;
         }
         Cause::MapFull
     };
     report_attempt(&subject, &Attempt::NOWHERE, cause);
+    if subject.is_observed() {
+        return ALLOW;
+    }
     // SAFETY: no pointer. Programs that try MPTCP, SCTP or UDP-Lite first go on to TCP or UDP after this.
     unsafe { bpf_set_retval(-EPROTONOSUPPORT) };
     REFUSE

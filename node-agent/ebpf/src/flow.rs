@@ -5,16 +5,21 @@ use core::{ffi::c_void, ptr::read_volatile};
 
 use aya_ebpf::{
     bindings::{
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, bpf_sock_ops,
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
+        BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, bpf_sock_ops,
     },
-    helpers::{bpf_get_netns_cookie, generated::bpf_setsockopt},
+    helpers::{
+        bpf_get_netns_cookie,
+        generated::{bpf_setsockopt, bpf_sock_ops_cb_flags_set},
+    },
     macros::sock_ops,
     programs::SockOpsContext,
 };
 use lanyard_node_agent_abi::{
     cause::{Cause, lost},
-    event::FlowEvent,
+    event::{FlowEvent, flow},
     grant::carrier,
+    process::quota,
     tag::{Tag, side},
 };
 
@@ -22,6 +27,7 @@ use crate::{
     connect::{bytes, is_mapped, mapped_words},
     maps::{Ends, FLOWS, HANDOVER},
     refusal::{count, now},
+    share::{self, Share},
     socket_storage::{set_tag, tag_of},
 };
 
@@ -31,6 +37,7 @@ pub(crate) fn tcp_events(ctx: SockOpsContext) -> u32 {
     match ctx.op() {
         BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => connected(ctx.ops),
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => accepted(ctx.ops),
+        BPF_SOCK_OPS_STATE_CB => changed(ctx.ops),
         _ => {}
     }
     1
@@ -41,29 +48,83 @@ fn connected(ops: *mut bpf_sock_ops) {
     let Some(tag) = tag_of(socket(ops)) else {
         return;
     };
-    if tag.side != side::CLIENT || tag.carrier == carrier::NONE {
+    if tag.side != side::CLIENT {
         return;
+    }
+    match tag.carrier {
+        carrier::DIRECT | carrier::BROKER | carrier::HOLD | carrier::RESOLVER => {}
+        _ => return,
     }
     let Some(view) = View::of(ops) else { return };
     end_without_help(ops);
+    // SAFETY: the context of this run.
+    unsafe { bpf_sock_ops_cb_flags_set(ops, BPF_SOCK_OPS_STATE_CB_FLAG as i32) };
     if tag.carrier != carrier::DIRECT {
-        let ends = Ends {
-            namespace: namespace(ops),
-            from: view.local,
-            to: view.remote,
-            from_port: view.local_port,
-            to_port: view.remote_port,
-        };
-        let copy = Tag {
-            side: side::BROKER,
-            ..*tag
-        };
-        if HANDOVER.insert(ends, copy, 0).is_err() {
-            count(Cause::MapFull as u32);
-        }
+        hand_over(tag, &view, namespace(ops));
     }
     if tag.carrier != carrier::RESOLVER {
-        tell(tag, &view);
+        tell(tag, &view, flow::ESTABLISHED);
+    }
+}
+
+/// Leaves the tag for the broker's end. Without it the broker closes the connection.
+#[inline(always)]
+fn hand_over(tag: &Tag, view: &View, namespace: u64) {
+    if !share::take(tag.scope, Share::Handovers, quota::HANDOVERS) {
+        count(Cause::QuotaUsedUp as u32);
+        return;
+    }
+    let copy = Tag {
+        side: side::BROKER,
+        ..*tag
+    };
+    if HANDOVER
+        .insert(view.ends_of_client(namespace), copy, 0)
+        .is_err()
+    {
+        count(Cause::MapFull as u32);
+        share::give_back(tag.scope, Share::Handovers);
+    }
+}
+
+/// The end of a connection from a scope. What the broker never accepted does not stay for whoever gets the
+/// same ports next.
+#[inline(always)]
+fn changed(ops: *mut bpf_sock_ops) {
+    // SAFETY: the context of this run; the new state is the second argument.
+    let state = unsafe { read_volatile(&raw const (*ops).__bindgen_anon_1.args[1]) };
+    if state != BPF_TCP_CLOSE {
+        return;
+    }
+    let Some(tag) = tag_of(socket(ops)) else {
+        return;
+    };
+    if tag.side != side::CLIENT {
+        return;
+    }
+    let Some(view) = View::of(ops) else { return };
+    if tag.carrier != carrier::DIRECT
+        && HANDOVER.remove(view.ends_of_client(namespace(ops))).is_ok()
+    {
+        share::give_back(tag.scope, Share::Handovers);
+    }
+    if tag.carrier != carrier::RESOLVER {
+        tell(tag, &view, flow::CLOSED);
+    }
+}
+
+/// Tells of a UDP socket that was connected to where it may go.
+#[inline(always)]
+pub(crate) fn tell_connected(socket: *mut c_void) {
+    const NONE: View = View {
+        local: [0; 4],
+        remote: [0; 4],
+        local_port: 0,
+        remote_port: 0,
+        family: 0,
+    };
+    if let Some(tag) = tag_of(socket) {
+        tell(tag, &NONE, flow::CONNECTED);
     }
 }
 
@@ -84,7 +145,9 @@ fn accepted(ops: *mut bpf_sock_ops) {
     if !set_tag(socket(ops), &tag) {
         count(Cause::MapFull as u32);
     }
-    let _ = HANDOVER.remove(ends);
+    if HANDOVER.remove(ends).is_ok() {
+        share::give_back(tag.scope, Share::Handovers);
+    }
 }
 
 /// What a socket sees: addresses as words of IPv6 or v4-mapped, ports in host order.
@@ -97,6 +160,18 @@ struct View {
 }
 
 impl View {
+    /// The key of a connection, as its client sees it.
+    #[inline(always)]
+    fn ends_of_client(&self, namespace: u64) -> Ends {
+        Ends {
+            namespace,
+            from: self.local,
+            to: self.remote,
+            from_port: self.local_port,
+            to_port: self.remote_port,
+        }
+    }
+
     #[inline(always)]
     fn of(ops: *mut bpf_sock_ops) -> Option<Self> {
         const INET: u32 = 2;
@@ -165,7 +240,7 @@ fn end_without_help(ops: *mut bpf_sock_ops) {
 }
 
 #[inline(always)]
-fn tell(tag: &Tag, view: &View) {
+fn tell(tag: &Tag, view: &View, kind: u32) {
     let Some(mut entry) = FLOWS.reserve::<FlowEvent>(0) else {
         count(lost::FLOWS);
         return;
@@ -187,6 +262,8 @@ fn tell(tag: &Tag, view: &View) {
         (*event).local_port = (view.local_port as u16).to_be();
         (*event).remote_port = (view.remote_port as u16).to_be();
         (*event).family = view.family as u16;
+        (*event).kind = kind;
+        (*event).protocol = u32::from(tag.protocol);
     }
     entry.submit(0);
 }

@@ -15,7 +15,9 @@
 mod connect;
 mod create;
 mod flow;
+mod granted;
 mod handover;
+mod listener;
 mod maps;
 mod packet;
 mod peer_name;
@@ -24,6 +26,7 @@ mod refusal;
 mod resolver;
 mod route;
 mod settings;
+mod share;
 mod shared_count;
 mod socket_storage;
 mod subject;

@@ -8,6 +8,7 @@ use lanyard_node_agent_abi::{
 
 use crate::{
     connect::{ALLOW, socket},
+    route::TCP,
     socket_storage::tag_of,
 };
 
@@ -57,5 +58,8 @@ pub(crate) fn getpeername6(ctx: SockAddrContext) -> i32 {
 
 #[inline(always)]
 fn is_led(tag: &Tag) -> bool {
-    tag.side == side::CLIENT && tag.carrier != carrier::NONE && tag.carrier != carrier::DIRECT
+    tag.side == side::CLIENT
+        && (tag.carrier == carrier::BROKER
+            || tag.carrier == carrier::RESOLVER
+            || (tag.carrier == carrier::HOLD && tag.protocol == TCP))
 }

@@ -1,24 +1,28 @@
 //! Executions, forks and exits: which image each process of a scope runs.
 
-use core::ptr;
+mod arguments;
+mod environment;
+mod image;
+mod told;
 
 use aya_ebpf::{
     helpers::{
-        bpf_get_current_cgroup_id, bpf_get_smp_processor_id, bpf_probe_read_kernel_str_bytes,
+        bpf_get_current_cgroup_id, bpf_get_smp_processor_id, generated::bpf_get_current_task,
     },
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 use lanyard_node_agent_abi::{
-    cause::{Cause, lost},
-    event::{ExecEvent, exec},
-    process::{ArmedFile, ExecId, Process, flags},
+    cause::Cause,
+    process::{ArmedFile, ExecId, Process, flags, quota},
 };
 
+use self::image::{Origin, Shown, release};
 use crate::{
-    maps::{ARMED, EXECS, IMAGE, LIVE, PROC, SCOPE, SEQUENCE},
-    refusal::{count, now},
+    maps::{ACTIVE, ARMED, LIVE, PROC, SCOPE, SEQUENCE},
+    refusal::count,
     settings::{offsets, read},
+    share::{self, Share},
     shared_count::fetch_add,
     subject::current_tgid,
 };
@@ -27,7 +31,9 @@ use crate::{
 #[btf_tracepoint(function = "sched_process_exec")]
 pub(crate) fn on_exec(ctx: BtfTracePointContext) -> i32 {
     let bprm: *const u8 = ctx.arg(2);
-    executed(bprm as usize);
+    if is_active() {
+        executed(bprm as usize);
+    }
     0
 }
 
@@ -35,7 +41,9 @@ pub(crate) fn on_exec(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_fork")]
 pub(crate) fn on_fork(ctx: BtfTracePointContext) -> i32 {
     let child: *const u8 = ctx.arg(1);
-    forked(child as usize);
+    if is_active() {
+        forked(child as usize);
+    }
     0
 }
 
@@ -43,8 +51,17 @@ pub(crate) fn on_fork(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub(crate) fn on_exit(ctx: BtfTracePointContext) -> i32 {
     let task: *const u8 = ctx.arg(0);
-    exited(task as usize);
+    if is_active() {
+        exited(task as usize);
+    }
     0
+}
+
+/// Whether these programs are the ones that work: while one generation takes the place of another, both are
+/// attached, and each event belongs to one of them.
+#[inline(always)]
+fn is_active() -> bool {
+    ACTIVE.get(0).copied() == Some(offsets().generation)
 }
 
 #[inline(always)]
@@ -52,8 +69,8 @@ fn executed(bprm: usize) {
     let tgid = current_tgid();
     // SAFETY: copied at once, and only this thread group's own tasks change its entry.
     let before = unsafe { PROC.get(tgid) }.copied();
-    let (scope, mut marks, parent) = match before {
-        Some(process) => (process.scope, process.flags, process.exec_id),
+    let (scope, kept, parent) = match before {
+        Some(process) => (process.scope, process.flags & !flags::TRACED, process.exec_id),
         // SAFETY: no argument, and the value is one word.
         None => match unsafe { SCOPE.get(bpf_get_current_cgroup_id()) } {
             Some(scope) => (*scope, 0, 0),
@@ -61,34 +78,55 @@ fn executed(bprm: usize) {
         },
     };
     let file = ExecutedFile::of(bprm);
-    // SAFETY: copied at once; nobody but this exec uses the entry.
-    if let Some(armed) = unsafe { ARMED.get(tgid) }.copied() {
-        marks |= if file.is(&armed) {
-            flags::ROOTED
+    // SAFETY: no argument.
+    let task = unsafe { bpf_get_current_task() } as usize;
+    let mut marks = kept;
+    let mut shown = Shown::NOTHING;
+    // SAFETY: each member is read once; nobody but this exec uses the entry.
+    if let Some(armed) = unsafe { ARMED.get(tgid) } {
+        if file.is(armed) {
+            marks |= flags::ROOTED | unconfined(task);
+            shown = Shown {
+                level: armed.level,
+                children: armed.children,
+            };
         } else {
-            flags::OTHER_FILE
-        };
+            marks |= flags::OTHER_FILE;
+        }
         let _ = ARMED.remove(tgid);
     }
-    let exec_id = next_exec_id();
+    if read::<u32>(task, offsets().task_traced) != 0 {
+        marks |= flags::TRACED;
+    }
     let process = Process {
-        exec_id,
+        exec_id: next_exec_id(),
         scope,
         flags: marks,
     };
-    if LIVE.insert(exec_id, 1, 0).is_err() {
-        count(Cause::MapFull as u32);
+    let origin = Origin::of(parent);
+    let evidence = told::gather(&process, parent, &origin, tgid, &file, bprm, task);
+    image::begin(&process, &origin, &evidence, &shown);
+    remember(tgid, &process, before.is_some());
+    if before.is_some() {
+        release(parent, scope);
+    }
+    told::tell();
+}
+
+/// A process that is not remembered is refused as `NoProcess`: nothing known is less than something stale.
+#[inline(always)]
+fn remember(tgid: u32, process: &Process, was_known: bool) {
+    if !was_known && !share::take(process.scope, Share::Processes, quota::PROCESSES) {
+        count(Cause::QuotaUsedUp as u32);
+        release(process.exec_id, process.scope);
+        return;
     }
     if PROC.insert(tgid, process, 0).is_err() {
-        // Nothing known is less than something stale: the process is refused as `NoProcess`.
         let _ = PROC.remove(tgid);
         count(Cause::MapFull as u32);
-        release(exec_id);
+        share::give_back(process.scope, Share::Processes);
+        release(process.exec_id, process.scope);
     }
-    if before.is_some() {
-        release(parent);
-    }
-    tell_executed(&process, parent, tgid, &file, bprm);
 }
 
 #[inline(always)]
@@ -103,8 +141,13 @@ fn forked(child: usize) {
     let Some(process) = (unsafe { PROC.get(current_tgid()) }).copied() else {
         return;
     };
+    if !share::take(process.scope, Share::Processes, quota::PROCESSES) {
+        count(Cause::QuotaUsedUp as u32);
+        return;
+    }
     if PROC.insert(tgid, process, 0).is_err() {
         count(Cause::MapFull as u32);
+        share::give_back(process.scope, Share::Processes);
         return;
     }
     if let Some(live) = LIVE.get_ptr_mut(process.exec_id) {
@@ -129,37 +172,26 @@ fn exited(task: usize) {
         // Of two threads that end at once both find nobody else alive: only one of them removes the entry.
         && PROC.remove(tgid).is_ok()
     {
-        release(process.exec_id);
+        share::give_back(process.scope, Share::Processes);
+        release(process.exec_id, process.scope);
     }
 }
 
-/// One process less runs this image; with the last one it is forgotten.
+/// [`flags::UNCONFINED`] for a task without a seccomp filter, or that could still gain privileges.
 #[inline(always)]
-fn release(exec_id: ExecId) {
-    const MINUS_ONE: u64 = u64::MAX;
-    let Some(live) = LIVE.get_ptr_mut(exec_id) else {
-        return;
-    };
-    // SAFETY: a value of a map, which the kernel aligns and keeps.
-    if unsafe { fetch_add(live, MINUS_ONE) } != 1 {
-        return;
+fn unconfined(task: usize) -> u32 {
+    /// `SECCOMP_MODE_FILTER`
+    const FILTER: i32 = 2;
+    /// Bit `PFA_NO_NEW_PRIVS` of `task_struct.atomic_flags`.
+    const NO_NEW_PRIVS: u64 = 1;
+    let offsets = offsets();
+    let mode: i32 = read(task, offsets.task_seccomp);
+    let atomic: u64 = read(task, offsets.task_flags);
+    if mode == FILTER && atomic & NO_NEW_PRIVS != 0 {
+        0
+    } else {
+        flags::UNCONFINED
     }
-    let _ = LIVE.remove(exec_id);
-    let _ = IMAGE.remove(exec_id);
-    let Some(mut entry) = EXECS.reserve::<ExecEvent>(0) else {
-        count(lost::EXECS);
-        return;
-    };
-    let event = entry.as_mut_ptr();
-    // SAFETY: the reservation has room for exactly this type, and is filled with zeros first: an event is
-    // too long for the 512 bytes of a program's stack.
-    unsafe {
-        ptr::write_bytes(event.cast::<u8>(), 0, size_of::<ExecEvent>());
-        (*event).kind = exec::ENDED;
-        (*event).exec_id = exec_id;
-        (*event).at = now();
-    }
-    entry.submit(0);
 }
 
 /// Unique until the machine starts again: a count for each processor above the processor's number.
@@ -200,38 +232,4 @@ impl ExecutedFile {
     fn is(&self, armed: &ArmedFile) -> bool {
         self.number == armed.inode && self.device == armed.device
     }
-}
-
-#[inline(always)]
-fn tell_executed(process: &Process, parent: ExecId, tgid: u32, file: &ExecutedFile, bprm: usize) {
-    // Newer kernels keep a flag in the top bits of the nanoseconds (fs.h, I_CTIME_QUERIED).
-    const NANOS: u32 = 0x3fff_ffff;
-    let Some(mut entry) = EXECS.reserve::<ExecEvent>(0) else {
-        count(lost::EXECS);
-        return;
-    };
-    let offsets = offsets();
-    let event = entry.as_mut_ptr();
-    // SAFETY: the reservation has room for exactly this type, and every byte of it is set: the fields one
-    // by one, and the name by zeros before the path.
-    unsafe {
-        ptr::write_bytes(event.cast::<u8>(), 0, size_of::<ExecEvent>());
-        (*event).kind = exec::EXECUTED;
-        (*event).flags = process.flags;
-        (*event).exec_id = process.exec_id;
-        (*event).parent = parent;
-        (*event).at = now();
-        (*event).inode = file.number;
-        (*event).size = read(file.inode, offsets.inode_size);
-        (*event).changed = read(file.inode, offsets.inode_changed);
-        (*event).changed_nanos = read::<u32>(file.inode, offsets.inode_changed_nanos) & NANOS;
-        (*event).device = file.device;
-        (*event).generation = read(file.inode, offsets.inode_generation);
-        (*event).links = read(file.inode, offsets.inode_links);
-        (*event).tgid = tgid;
-        (*event).scope = process.scope;
-        let name: usize = read(bprm, offsets.binprm_filename);
-        let _ = bpf_probe_read_kernel_str_bytes(name as *const u8, &mut (*event).name);
-    }
-    entry.submit(0);
 }

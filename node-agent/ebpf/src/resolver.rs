@@ -1,5 +1,5 @@
 //! UDP without connect: datagrams to port 53 go to the scope's resolver and seem to come from where they
-//! were sent to; others go nowhere.
+//! were sent to; others go where each of them is granted.
 
 use aya_ebpf::{
     bindings::bpf_sock_addr, helpers::bpf_get_socket_cookie, macros::cgroup_sock_addr,
@@ -9,8 +9,8 @@ use lanyard_node_agent_abi::{cause::Cause, grant::carrier, tag::Tag};
 
 use crate::{
     connect::{
-        ALLOW, LOOPBACK4, LOOPBACK6, REFUSE, broker_port, bytes, is_mapped, mapped, mapped_words,
-        socket, user_ip4, user_ip6, user_port,
+        self, ALLOW, LOOPBACK4, LOOPBACK6, REFUSE, broker_port, bytes, is_mapped, mapped,
+        mapped_words, socket, user_ip4, user_ip6, user_port,
     },
     refusal::report_attempt,
     route::{self, Attempt, UDP, untied_tag},
@@ -32,6 +32,9 @@ pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {
     };
     if is_led(address, &subject) {
         return ALLOW;
+    }
+    if !attempt.is_for_resolver() {
+        return send(address, &subject, &attempt);
     }
     match lead_to_resolver(address, &subject, &attempt, false) {
         Ok(port) => {
@@ -63,6 +66,9 @@ pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
     if is_mapped(&words) {
         return refuse(&subject, &attempt, Cause::NoGrant);
     }
+    if !attempt.is_for_resolver() {
+        return send(address, &subject, &attempt);
+    }
     match lead_to_resolver(address, &subject, &attempt, true) {
         Ok(port) => {
             // SAFETY: the context of this run; the verifier knows these members as writable.
@@ -84,7 +90,7 @@ pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
 pub(crate) fn recvmsg4(ctx: SockAddrContext) -> i32 {
     let address = ctx.sock_addr;
     if let Some(tag) = resolver_tag(address)
-        && let Some(ports) = route::ports(tag.scope)
+        && let Some(ports) = route::settings_of(tag.scope)
         && user_ip4(address) == LOOPBACK4
         && user_port(address) == ports.dns4
     {
@@ -104,7 +110,7 @@ pub(crate) fn recvmsg6(ctx: SockAddrContext) -> i32 {
     let address = ctx.sock_addr;
     let (from, port) = (user_ip6(address), user_port(address));
     if let Some(tag) = resolver_tag(address)
-        && let Some(ports) = route::ports(tag.scope)
+        && let Some(ports) = route::settings_of(tag.scope)
         && ((from == [0, 0, 0, LOOPBACK6] && port == ports.dns6)
             || (from == mapped_words(LOOPBACK4) && port == ports.dns4))
     {
@@ -135,9 +141,6 @@ fn lead_to_resolver(
     attempt: &Attempt,
     v6: bool,
 ) -> Result<u16, Cause> {
-    if !attempt.is_for_resolver() {
-        return Err(Cause::NoGrant);
-    }
     let port = broker_port(subject, carrier::RESOLVER, UDP, v6)?;
     let mut tag = untied_tag(subject, attempt);
     tag.carrier = carrier::RESOLVER;
@@ -156,7 +159,7 @@ fn lead_to_resolver(
 fn is_led(address: *mut bpf_sock_addr, subject: &Subject) -> bool {
     resolver_tag(address).is_some()
         && user_ip4(address) == LOOPBACK4
-        && route::ports(subject.scope).is_some_and(|ports| user_port(address) == ports.dns4)
+        && route::settings_of(subject.scope).is_some_and(|ports| user_port(address) == ports.dns4)
 }
 
 #[inline(always)]
@@ -166,8 +169,37 @@ fn resolver_tag(address: *mut bpf_sock_addr) -> Option<Tag> {
         .filter(|tag| tag.carrier == carrier::RESOLVER)
 }
 
+/// One datagram. The socket remembers who sent from it last: its packets are compared with what that process
+/// may reach.
+#[inline(always)]
+fn send(address: *mut bpf_sock_addr, subject: &Subject, attempt: &Attempt) -> i32 {
+    let answer = route::send(address.cast(), subject, attempt);
+    let mut tag = match tag_of(socket(address)) {
+        Some(tag) => *tag,
+        None => untied_tag(subject, &Attempt::NOWHERE),
+    };
+    tag.protocol = UDP;
+    tag.tgid = subject.tgid;
+    tag.exec_id = match subject.process {
+        Some(process) => process.exec_id,
+        None => 0,
+    };
+    if answer.is_err() && subject.is_observed() {
+        tag.carrier = carrier::OBSERVED;
+    } else if tag.carrier == carrier::OBSERVED && !subject.is_observed() {
+        tag.carrier = carrier::NONE;
+    }
+    if !set_tag(socket(address), &tag) {
+        return refuse(subject, attempt, Cause::MapFull);
+    }
+    match answer {
+        Ok(()) => ALLOW,
+        Err(cause) => connect::refuse(address, subject, attempt, cause),
+    }
+}
+
 #[inline(always)]
 fn refuse(subject: &Subject, attempt: &Attempt, cause: Cause) -> i32 {
     report_attempt(subject, attempt, cause);
-    REFUSE
+    if subject.is_observed() { ALLOW } else { REFUSE }
 }

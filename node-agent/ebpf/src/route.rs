@@ -4,17 +4,19 @@ use core::ffi::c_void;
 
 use lanyard_node_agent_abi::{
     cause::Cause,
-    grant::{GrantKey, Slot, carrier},
-    process::{Process, ScopePorts, level},
+    grant::{GrantKey, carrier},
+    process::{Image, Process, ScopeSettings, level, marks},
     tag::{Tag, side},
     virtual_address::is_virtual,
 };
 
 use crate::{
-    maps::{GRANT, IMAGE, PORTS, SLOT},
+    granted::{Granted, Miss, granted},
+    listener::{self, Found, Path},
+    maps::{IMAGE, PROC, SETTINGS},
     refusal::now,
     socket_storage::set_tag,
-    subject::Subject,
+    subject::{Subject, marks_of},
 };
 
 pub(crate) const TCP: u8 = 6;
@@ -46,7 +48,7 @@ impl Attempt {
     /// Whether it asks for the scope's resolver.
     #[inline(always)]
     pub(crate) fn is_for_resolver(&self) -> bool {
-        self.port == RESOLVER_PORT
+        self.port == RESOLVER_PORT && (self.protocol == TCP || self.protocol == UDP)
     }
 }
 
@@ -56,6 +58,7 @@ impl Attempt {
 /// carries it, so that its packets are dropped.
 #[inline(always)]
 pub(crate) fn connect(
+    context: *mut c_void,
     socket: *mut c_void,
     cookie: u64,
     subject: &Subject,
@@ -63,9 +66,13 @@ pub(crate) fn connect(
 ) -> Result<u8, Cause> {
     let mut tag = untied_tag(subject, attempt);
     tag.cookie = cookie;
-    let answer = choose(subject, attempt, &mut tag);
+    let answer = choose(context, subject, attempt, &mut tag);
     if answer.is_err() {
-        tag.carrier = carrier::NONE;
+        tag.carrier = if subject.is_observed() {
+            carrier::OBSERVED
+        } else {
+            carrier::NONE
+        };
         tag.slot = 0;
     }
     // Also after a refusal: a socket that was connected before must not keep its old tag.
@@ -76,121 +83,287 @@ pub(crate) fn connect(
 }
 
 #[inline(always)]
-fn choose(subject: &Subject, attempt: &Attempt, tag: &mut Tag) -> Result<u8, Cause> {
-    if attempt.is_for_resolver() && (attempt.protocol == TCP || attempt.protocol == UDP) {
+fn choose(
+    context: *mut c_void,
+    subject: &Subject,
+    attempt: &Attempt,
+    tag: &mut Tag,
+) -> Result<u8, Cause> {
+    if attempt.is_for_resolver() {
         tag.carrier = carrier::RESOLVER;
         return Ok(carrier::RESOLVER);
     }
-    if attempt.protocol == UDP {
-        return if is_virtual(&attempt.address) {
-            Ok(carrier::NONE)
-        } else {
-            Err(Cause::NoGrant)
-        };
+    let is_datagram = attempt.protocol == UDP;
+    if is_datagram && is_virtual(&attempt.address) {
+        return Ok(carrier::NONE);
     }
-    if attempt.protocol != TCP {
+    if !is_datagram && attempt.protocol != TCP {
         return Err(Cause::SocketKind);
     }
+    let image = image_of(subject)?;
+    match granted(&key(&image, attempt), image.level) {
+        Ok(granted) => {
+            tie(tag, &image, &granted);
+            Ok(tag.carrier)
+        }
+        Err(Miss::NotAtThisLevel) if image.settled == 0 && !subject.is_observed() => {
+            tag.carrier = carrier::HOLD;
+            tag.held_until = now() + HOLD;
+            Ok(carrier::HOLD)
+        }
+        Err(Miss::Nothing) if listener::is_loopback(&attempt.address) => {
+            local(context, subject, attempt, tag)
+        }
+        Err(miss) => Err(miss.cause()),
+    }
+}
+
+/// Decides one datagram of a socket that need not be connected. One that waits for its process to be
+/// attested is allowed here, and lost as packets are.
+#[inline(always)]
+pub(crate) fn send(
+    context: *mut c_void,
+    subject: &Subject,
+    attempt: &Attempt,
+) -> Result<(), Cause> {
+    if is_virtual(&attempt.address) {
+        return Err(Cause::NoGrant);
+    }
+    let image = image_of(subject)?;
+    match granted(&key(&image, attempt), image.level) {
+        Ok(_) => Ok(()),
+        Err(Miss::NotAtThisLevel) if image.settled == 0 => Ok(()),
+        Err(Miss::Nothing) if listener::is_loopback(&attempt.address) => {
+            let mut tag = Tag::ZERO;
+            local(context, subject, attempt, &mut tag).map(|_| ())
+        }
+        Err(miss) => Err(miss.cause()),
+    }
+}
+
+/// What the subject's image is now: no more than `SCOPE` while somebody traces it, and nothing if that is
+/// not allowed.
+#[inline(always)]
+pub(crate) fn image_of(subject: &Subject) -> Result<Image, Cause> {
     let Some(process) = subject.process else {
         return Err(Cause::NoProcess);
     };
-    let Some(image) = image_of(&process) else {
-        tag.carrier = carrier::HOLD;
-        tag.held_until = now() + HOLD;
-        return Ok(carrier::HOLD);
+    let Some(mut image) = known(&process) else {
+        return Err(Cause::NoProcess);
     };
-    if image.0 == 0 {
+    if image.principal == 0 {
         return Err(Cause::ImageRefused);
     }
-    bind(tag, image.0, image.1)?;
-    Ok(tag.carrier)
-}
-
-/// The image's principal and level, if it is attested or refused.
-#[inline(always)]
-fn image_of(process: &Process) -> Option<(u32, u8)> {
-    // SAFETY: both words are read once; the node agent writes an entry once.
-    unsafe { IMAGE.get(process.exec_id) }.map(|image| (image.principal, image.level as u8))
-}
-
-/// Ties `tag` to the grant for where it wants to go.
-#[inline(always)]
-fn bind(tag: &mut Tag, principal: u32, level: u8) -> Result<(), Cause> {
-    let key = GrantKey {
-        principal,
-        port: tag.port,
-        protocol: tag.protocol,
-        level,
-        address: tag.address,
-    };
-    // SAFETY: both words are read once; an entry is only ever replaced by another grant of that key.
-    let Some(grant) = (unsafe { GRANT.get(key) }).copied() else {
-        return Err(Cause::NoGrant);
-    };
-    let Some(slot) = slot(grant.slot) else {
-        return Err(Cause::NoGrant);
-    };
-    if slot.deadline <= now() {
-        return Err(Cause::GrantEnded);
+    if subject.is_traced(&process) {
+        if subject.marks & marks::DEBUG == 0 {
+            return Err(Cause::Traced);
+        }
+        image.level = level::SCOPE;
+        image.settled = 1;
     }
-    tag.principal = principal;
-    tag.level = level;
-    tag.slot = grant.slot;
-    tag.generation = slot.generation;
-    tag.carrier = grant.carrier as u8;
-    Ok(())
+    Ok(image)
 }
 
-/// Whether a packet of a socket with this tag may pass now. A held one is tied to its grant by the first
+#[inline(always)]
+fn known(process: &Process) -> Option<Image> {
+    // SAFETY: copied at once; an entry is replaced as a whole, never changed in place.
+    unsafe { IMAGE.get(process.exec_id) }.copied()
+}
+
+/// A loopback address that nothing grants: decided by who listens there.
+#[inline(always)]
+fn local(
+    context: *mut c_void,
+    subject: &Subject,
+    attempt: &Attempt,
+    tag: &mut Tag,
+) -> Result<u8, Cause> {
+    let to = listener::as_used(&attempt.address);
+    let path = Path {
+        from: to,
+        to,
+        from_port: 0,
+        to_port: attempt.port,
+    };
+    match listener::receiver(context, attempt.protocol, &path) {
+        Found::Scope(scope) if scope == subject.scope => {
+            tag.address = to;
+            tag.carrier = carrier::LOCAL;
+            Ok(carrier::LOCAL)
+        }
+        Found::Nobody => Err(Cause::NoGrant),
+        Found::Scope(_) | Found::Outside => Err(Cause::OtherListener),
+    }
+}
+
+/// Whether a loopback address that nothing grants has nobody who listens: then the answer is the one that
+/// everybody gets.
+#[inline(always)]
+pub(crate) fn is_nobody_there(context: *mut c_void, attempt: &Attempt) -> bool {
+    if !listener::is_loopback(&attempt.address) {
+        return false;
+    }
+    let to = listener::as_used(&attempt.address);
+    let path = Path {
+        from: to,
+        to,
+        from_port: 0,
+        to_port: attempt.port,
+    };
+    listener::receiver(context, attempt.protocol, &path) == Found::Nobody
+}
+
+#[inline(always)]
+pub(crate) fn key(image: &Image, attempt: &Attempt) -> GrantKey {
+    GrantKey {
+        principal: image.principal,
+        port: attempt.port,
+        protocol: attempt.protocol,
+        reserved: 0,
+        address: attempt.address,
+    }
+}
+
+#[inline(always)]
+fn tie(tag: &mut Tag, image: &Image, granted: &Granted) {
+    tag.principal = image.principal;
+    tag.level = image.level;
+    tag.slot = granted.slot;
+    tag.generation = granted.generation;
+    tag.carrier = granted.carrier;
+}
+
+/// What becomes of a packet.
+pub(crate) enum Pass {
+    Yes,
+    /// Nobody knows yet: it is lost, as packets are.
+    NotYet,
+    No(Cause),
+}
+
+/// Whether a TCP packet of a socket with this tag may pass now. A held one is tied to its grant by the first
 /// packet after its process was attested.
 #[inline(always)]
-pub(crate) fn pass(tag: &mut Tag) -> Result<(), Cause> {
-    if tag.carrier == carrier::HOLD {
-        // SAFETY: both words are read once; the node agent writes an entry once.
-        let image =
-            unsafe { IMAGE.get(tag.exec_id) }.map(|image| (image.principal, image.level as u8));
-        let Some(image) = image else {
-            return if now() < tag.held_until {
-                Ok(())
-            } else {
-                Err(Cause::HeldTooLong)
-            };
-        };
-        if image.0 == 0 {
-            return Err(Cause::ImageRefused);
-        }
-        bind(tag, image.0, image.1)?;
-        // The connection is at the broker, whoever would carry a new one.
-        tag.carrier = carrier::BROKER;
-        return Ok(());
+pub(crate) fn pass(tag: &mut Tag) -> Pass {
+    match tag.carrier {
+        carrier::HOLD => held(tag),
+        carrier::DIRECT | carrier::BROKER => tied(tag),
+        carrier::OBSERVED if marks_of(tag.scope) & marks::OBSERVE != 0 => Pass::Yes,
+        _ => Pass::No(Cause::Untagged),
     }
-    if tag.carrier == carrier::NONE {
-        return Err(Cause::Untagged);
+}
+
+#[inline(always)]
+fn held(tag: &mut Tag) -> Pass {
+    // SAFETY: copied at once; an entry is replaced as a whole.
+    let image = unsafe { IMAGE.get(tag.exec_id) }.copied();
+    let Some(image) = image.filter(|image| image.settled != 0) else {
+        return if now() < tag.held_until {
+            Pass::Yes
+        } else {
+            Pass::No(Cause::HeldTooLong)
+        };
+    };
+    if image.principal == 0 {
+        return Pass::No(Cause::ImageRefused);
+    }
+    match granted(&key(&image, &wanted(tag)), image.level) {
+        Ok(granted) => {
+            tie(tag, &image, &granted);
+            // The connection is at the broker, whoever would carry a new one.
+            tag.carrier = carrier::BROKER;
+            Pass::Yes
+        }
+        Err(miss) => Pass::No(miss.cause()),
+    }
+}
+
+/// A packet under a slot. The process that connected may have executed something else since: then its new
+/// image needs a right of its own.
+#[inline(always)]
+fn tied(tag: &mut Tag) -> Pass {
+    // SAFETY: copied at once; a torn read mixes two values of one process.
+    let owner = unsafe { PROC.get(tag.tgid) }.copied();
+    if let Some(owner) = owner
+        && owner.exec_id != tag.exec_id
+        && owner.scope == tag.scope
+    {
+        return taken_over(tag, &owner);
     }
     // SAFETY: one word is read once. An image that was the agent and is so no more has an entry that says it.
     if unsafe { IMAGE.get(tag.exec_id) }.is_some_and(|image| image.principal == 0) {
-        return Err(Cause::ImageRefused);
+        return Pass::No(Cause::ImageRefused);
     }
-    match slot(tag.slot) {
-        Some(slot) if slot.generation == tag.generation && slot.deadline > now() => Ok(()),
-        Some(_) => Err(Cause::GrantEnded),
-        None => Err(Cause::Untagged),
+    match crate::granted::is_live(tag.slot, tag.generation) {
+        Ok(()) => Pass::Yes,
+        Err(cause) => Pass::No(cause),
     }
 }
 
+/// A connection at the broker ends with the image that made it: the broker knows it by that image. A direct
+/// one goes on if the new image may reach the same.
 #[inline(always)]
-fn slot(number: u32) -> Option<Slot> {
-    if number == 0 {
-        return None;
+fn taken_over(tag: &mut Tag, owner: &Process) -> Pass {
+    if tag.carrier != carrier::DIRECT {
+        return Pass::No(Cause::ImageRefused);
     }
-    SLOT.get(number).copied()
+    let Some(image) = known(owner) else {
+        return Pass::No(Cause::NoProcess);
+    };
+    if image.principal == 0 {
+        return Pass::No(Cause::ImageRefused);
+    }
+    match granted(&key(&image, &wanted(tag)), image.level) {
+        Ok(granted) => {
+            tag.exec_id = owner.exec_id;
+            tie(tag, &image, &granted);
+            Pass::Yes
+        }
+        Err(Miss::NotAtThisLevel) if image.settled == 0 => Pass::NotYet,
+        Err(miss) => Pass::No(miss.cause()),
+    }
 }
 
-/// Where the scope's broker listens.
+/// Whether a datagram between the socket of this tag and `peer` may pass now. Who sends it is the process
+/// that connected the socket or sent from it last.
 #[inline(always)]
-pub(crate) fn ports(scope: u32) -> Option<ScopePorts> {
-    // SAFETY: copied at once; eight bytes, written by the node agent before the scope has a process.
-    unsafe { PORTS.get(scope) }.copied()
+pub(crate) fn pass_datagram(tag: &Tag, peer: &Attempt) -> Pass {
+    // SAFETY: copied at once; a torn read mixes two values of one process.
+    let owner = unsafe { PROC.get(tag.tgid) }.filter(|owner| owner.scope == tag.scope);
+    let exec_id = match owner {
+        Some(owner) => owner.exec_id,
+        None => tag.exec_id,
+    };
+    // SAFETY: copied at once; an entry is replaced as a whole.
+    let Some(image) = (unsafe { IMAGE.get(exec_id) }).copied() else {
+        return Pass::No(Cause::NoProcess);
+    };
+    if image.principal == 0 {
+        return Pass::No(Cause::ImageRefused);
+    }
+    match granted(&key(&image, peer), image.level) {
+        Ok(granted) if granted.carrier == carrier::DIRECT => Pass::Yes,
+        Ok(_) => Pass::No(Cause::Untagged),
+        Err(Miss::NotAtThisLevel) if image.settled == 0 => Pass::NotYet,
+        Err(miss) => Pass::No(miss.cause()),
+    }
+}
+
+/// Where a tagged socket was to go.
+#[inline(always)]
+pub(crate) fn wanted(tag: &Tag) -> Attempt {
+    Attempt {
+        address: tag.address,
+        port: tag.port,
+        protocol: tag.protocol,
+    }
+}
+
+/// Where the scope's broker listens, and what else holds in the scope.
+#[inline(always)]
+pub(crate) fn settings_of(scope: u32) -> Option<ScopeSettings> {
+    // SAFETY: copied at once; written by the node agent before the scope has a process.
+    unsafe { SETTINGS.get(scope) }.copied()
 }
 
 /// A tag that carries nothing.

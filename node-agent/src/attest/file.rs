@@ -6,17 +6,27 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _},
-    os::unix::ffi::OsStrExt as _,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
     sync::Mutex,
 };
 
-use lanyard_access::{digest::Sha256Digest, process::ProcessSelector, reason::AttestationReason};
-use lanyard_node_agent_abi::event::ExecEvent;
-use rustix::fs::{Mode, OFlags, Stat, fstat, fstatfs, major, minor, open};
+use lanyard_access::{
+    digest::Sha256Digest,
+    evidence::EvidenceLevel,
+    process::{ChildrenRule, ProcessSelector},
+    reason::AttestationReason,
+};
+use lanyard_node_agent_abi::{event::ExecEvent, process::flags};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, fstatfs, major, minor, open};
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 
-use super::{FileFacts, is_candidate, refused_by_lineage};
+use super::{FileFacts, Origin, Rules, candidates, decide, script};
+use crate::kernel::ExecRecord;
 
 /// The largest file that is hashed.
 pub const LARGEST: u64 = 1 << 30;
@@ -25,7 +35,14 @@ const REMEMBERED: usize = 4096;
 
 /// What tells one content of a file from another without reading it: the kernel changes the time of change
 /// with every write, and nobody else can set it.
-type Content = (u32, u64, u32, u64, u64, u32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Content {
+    device: u32,
+    inode: u64,
+    size: u64,
+    changed: u64,
+    changed_nanos: u32,
+}
 
 /// Digests of files as they were.
 #[derive(Debug, Default)]
@@ -68,28 +85,68 @@ fn device(stat: &Stat) -> u32 {
     (major(stat.st_dev) << 20) | minor(stat.st_dev)
 }
 
-/// Gathers what [`super::decide`] needs of the image that `event` tells of.
-pub fn gather(event: &ExecEvent, listed: &[ProcessSelector], digests: &Digests) -> FileFacts {
-    let executable = format!("/proc/{}/exe", event.tgid);
-    let path = fs::read_link(&executable)
-        .ok()
-        .map(|path| String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned());
-    let skip = |reason| FileFacts {
-        path: path.clone(),
-        content: Err(reason),
-    };
-    if let Some(reason) = refused_by_lineage(event) {
-        return skip(reason);
-    }
-    match &path {
-        None => skip(AttestationReason::Unreadable),
-        Some(known) if !is_candidate(known, listed) => skip(AttestationReason::NotListed),
-        Some(_) => FileFacts {
-            content: digest_of(&executable, event, digests),
-            path,
+/// The path of the file that a process executes, as the kernel shows it.
+pub fn path_of(tgid: u32) -> Option<String> {
+    let path = fs::read_link(format!("/proc/{tgid}/exe")).ok()?;
+    Some(String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned())
+}
+
+/// Gathers what [`super::decide`] needs of an image whose file is listed at `path`.
+pub fn gather(
+    record: &ExecRecord,
+    path: String,
+    listed: &[ProcessSelector],
+    digests: &Digests,
+) -> FileFacts {
+    let event = &record.event;
+    let has_script = candidates(&path, listed).any(|selector| selector.script.is_some());
+    FileFacts {
+        content: digest_of(&format!("/proc/{}/exe", event.tgid), event, digests),
+        script: if has_script {
+            script::gather(event, &record.arguments, digests)
+        } else {
+            Err(AttestationReason::ScriptMismatch)
         },
+        path: Some(path),
     }
 }
+
+/// The level of the file that a scope's root is about to execute, and what its executions inherit: the kernel
+/// takes them up at that execution, if no loader variable lowers them. Nothing for a file that needs more than
+/// its content, or that is not listed.
+pub fn look_ahead(
+    path: &Path,
+    rules: &Rules,
+    digests: &Digests,
+) -> Option<(ExecutedInode, EvidenceLevel, ChildrenRule)> {
+    let path = fs::canonicalize(path).ok()?;
+    let shown = String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned();
+    let _ = candidates(&shown, &rules.processes).next()?;
+    let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = open(&path, how, Mode::empty()).ok()?;
+    let content = content_of(&file).ok()?;
+    let facts = FileFacts {
+        content: hash_once(file, content, digests),
+        path: Some(shown),
+        script: Err(AttestationReason::ScriptMismatch),
+    };
+    let event = ExecEvent {
+        flags: flags::ROOTED,
+        links: 1,
+        ..ExecEvent::ZERO
+    };
+    let nobody = Origin::of(&event);
+    let verdict = decide(&event, &facts, rules, &nobody);
+    let inode = (content.device, content.inode);
+    (verdict.level == Ok(EvidenceLevel::Image)).then_some((
+        inode,
+        EvidenceLevel::Image,
+        verdict.children,
+    ))
+}
+
+/// Device and number of an inode, as the kernel keeps them.
+pub type ExecutedInode = (u32, u64);
 
 fn digest_of(
     executable: &str,
@@ -98,59 +155,92 @@ fn digest_of(
 ) -> Result<Sha256Digest, AttestationReason> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = open(executable, flags, Mode::empty()).map_err(|_| AttestationReason::Unreadable)?;
-    let stat = fstat(&file).map_err(|_| AttestationReason::Unreadable)?;
-    if !is_the_executed(&stat, event) {
+    let content = content_of(&file)?;
+    // The very inode that the kernel opened, as it was then.
+    if content != content_told(event) {
         return Err(AttestationReason::Changed);
     }
+    hash_once(file, content, digests)
+}
+
+/// The digest of a script, which is opened by its path: nothing else than its path says which one it is.
+pub(super) fn digest_of_script(
+    path: &Path,
+    digests: &Digests,
+) -> Result<Sha256Digest, AttestationReason> {
+    let flags = OFlags::RDONLY
+        | OFlags::CLOEXEC
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY
+        | OFlags::NOFOLLOW;
+    let file = open(path, flags, Mode::empty()).map_err(|_| AttestationReason::Unreadable)?;
+    let content = content_of(&file)?;
+    hash_once(file, content, digests)
+}
+
+/// Hashes a file that is `content`, unless that is known already.
+fn hash_once(
+    file: OwnedFd,
+    content: Content,
+    digests: &Digests,
+) -> Result<Sha256Digest, AttestationReason> {
     if !keeps_its_content(&file) {
         return Err(AttestationReason::Filesystem);
     }
-    if event.size > LARGEST {
+    if content.size > LARGEST {
         return Err(AttestationReason::TooLarge);
     }
-    let content = (
-        event.device,
-        event.inode,
-        event.generation,
-        event.size,
-        event.changed,
-        event.changed_nanos,
-    );
     if let Some(digest) = digests.get(&content) {
         return Ok(digest);
     }
     let mut file = File::from(file);
     let digest = hash(&mut file).map_err(|_| AttestationReason::Unreadable)?;
-    let after = fstat(&file).map_err(|_| AttestationReason::Unreadable)?;
-    if !is_the_executed(&after, event) {
+    let after = content_of(&file)?;
+    if after != content {
         return Err(AttestationReason::Changed);
     }
-    if is_settled(event) {
+    if is_settled(&content) {
         digests.put(content, digest);
     }
     Ok(digest)
 }
 
-/// Whether the file was last changed long enough ago for its time of change to tell it from a later content:
-/// older kernels count that time in ticks.
-fn is_settled(event: &ExecEvent) -> bool {
-    let now = clock_gettime(ClockId::Realtime).tv_sec;
-    u64::try_from(now).is_ok_and(|now| now > event.changed.saturating_add(1))
+fn content_told(event: &ExecEvent) -> Content {
+    Content {
+        device: event.device,
+        inode: event.inode,
+        size: event.size,
+        changed: event.changed,
+        changed_nanos: event.changed_nanos,
+    }
 }
 
-/// Whether this is the inode the kernel opened, as it was then.
-fn is_the_executed(stat: &Stat, event: &ExecEvent) -> bool {
-    let is = |number: i64, known: u64| u64::try_from(number) == Ok(known);
-    device(stat) == event.device
-        && stat.st_ino == event.inode
-        && is(stat.st_size, event.size)
-        && is(stat.st_ctime, event.changed)
-        && stat.st_ctime_nsec == u64::from(event.changed_nanos)
+/// What an open file is now.
+fn content_of(file: &impl AsFd) -> Result<Content, AttestationReason> {
+    let stat = fstat(file).map_err(|_| AttestationReason::Unreadable)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(AttestationReason::Unreadable);
+    }
+    let number = |number: i64| u64::try_from(number).map_err(|_| AttestationReason::Unreadable);
+    Ok(Content {
+        device: device(&stat),
+        inode: stat.st_ino,
+        size: number(stat.st_size)?,
+        changed: number(stat.st_ctime)?,
+        changed_nanos: u32::try_from(stat.st_ctime_nsec).unwrap_or(u32::MAX),
+    })
+}
+
+/// Whether the file was last changed long enough ago for its time of change to tell it from a later content:
+/// older kernels count that time in ticks.
+fn is_settled(content: &Content) -> bool {
+    let now = clock_gettime(ClockId::Realtime).tv_sec;
+    u64::try_from(now).is_ok_and(|now| now > content.changed.saturating_add(1))
 }
 
 /// Whether the filesystem is one whose files change by this kernel's hand alone: a server or a FUSE
 /// process could show one content to us and another to the program.
-fn keeps_its_content(file: &impl std::os::fd::AsFd) -> bool {
+fn keeps_its_content(file: &impl AsFd) -> bool {
     // include/uapi/linux/magic.h and the filesystems' own sources
     const ELSEWHERE: [u64; 9] = [
         0x6573_5546, // fuse

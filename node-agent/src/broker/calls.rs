@@ -1,12 +1,12 @@
 //! What a broker may ask its node agent, and the answers.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use lanyard_access::{host::DnsName, object::ObjectKey};
 use lanyard_protocol::{
     broker::{
-        Answer, Attestation, Call, GetSecret, Intermediate, Level, Recorded, Secret,
-        SignIntermediate, answer, call,
+        Answer, Attestation, Call, GetSecret, Intermediate, Level, Noted, Observed, Recorded,
+        Secret, SignIntermediate, answer, call,
     },
     record::Event,
 };
@@ -31,6 +31,7 @@ pub(super) async fn answer(node: &Shared, scope: u32, call: Call) -> Answer {
         Some(call::Call::Record(event)) => {
             record(node, scope, &event).map(answer::Answer::Recorded)
         }
+        Some(call::Call::Observed(told)) => observed(node, scope, &told).map(answer::Answer::Noted),
         None => Err("the call is not understood".to_owned()),
     };
     Answer {
@@ -200,4 +201,36 @@ fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, String> {
         .write(event, Moment::now())
         .map_err(|error| error.to_string())?;
     Ok(Recorded { id: id.to_string() })
+}
+
+/// Remembers what a name of an observed scope is answered with, so that a connection to it finds its name.
+fn observed(node: &Shared, scope: u32, told: &Observed) -> Result<Noted, String> {
+    let name: DnsName = told.name.parse().map_err(|error| format!("{error}"))?;
+    let addresses: Option<Vec<IpAddr>> = told.addresses.iter().map(|bytes| address(bytes)).collect();
+    let addresses = addresses.ok_or("an address is not 4 or 16 bytes")?;
+    let mut node = node.borrow_mut();
+    let known = node.scopes.get(&scope).ok_or("the scope is gone")?;
+    if !node.is_observed(known) {
+        return Err("the scope is not observed".to_owned());
+    }
+    let reference = known.reference();
+    let now = Moment::now();
+    if node
+        .observations
+        .name_told(scope, &name, &addresses, now.boot)
+    {
+        let event = Event::NameObserved {
+            scope: reference,
+            name,
+            addresses,
+        };
+        node.record(event, now);
+    }
+    Ok(Noted {})
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
 }

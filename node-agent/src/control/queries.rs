@@ -1,37 +1,33 @@
-//! `status`, `explain`, `audit tail` and `revoke`.
+//! `status`, `audit tail` and `revoke`.
 
 use std::io;
 
-use lanyard_access::{compile::Change, object::ObjectKey, reason::GrantReason};
+use lanyard_access::{
+    compile::Change, desired::GrantStanding, identity::Enforcement, object::ObjectKey,
+    reason::GrantReason,
+};
 use lanyard_protocol::{
     control::{
-        AgentStatus, Counter, Explain, GrantStatus, ProcessStatus, Revoke, Revoked, ScopeStatus,
-        Status, Tail, explain::What, reply,
+        AgentStatus, Counter, GrantStatus, ProcessStatus, Revoke, Revoked, ScopeStatus, Status,
+        Tail, reply,
     },
-    frame::FrameError,
     record::Record,
 };
 use tokio::{net::UnixStream, sync::broadcast::error::RecvError};
 use uuid::Uuid;
 
-use super::{Denied, Outcome, denied, peer::Peer, say};
+use super::{Denied, Outcome, caller, denied, peer::Peer, say};
 use crate::{
     callers::{Caller, Callers},
-    explain,
     kernel::clock::Moment,
     node::{Node, Shared},
-    record, user,
+    record,
+    suggest::document::protocol_name,
+    user,
 };
 
 /// The most past lines one caller gets.
 const MOST_LINES: usize = 100_000;
-
-fn caller(node: &Shared, peer: &Peer) -> Caller {
-    Caller {
-        uid: peer.uid,
-        scope: node.borrow().scope_of(peer.pid),
-    }
-}
 
 /// Root and admins see everything, others what their own scopes do, and a scope itself alone.
 fn may_see(callers: &dyn Callers, caller: &Caller, node: &Node, scope: Option<&str>) -> bool {
@@ -47,7 +43,12 @@ fn may_see(callers: &dyn Callers, caller: &Caller, node: &Node, scope: Option<&s
     }
 }
 
-fn may_see_record(callers: &dyn Callers, caller: &Caller, node: &Node, record: &Record) -> bool {
+pub(super) fn may_see_record(
+    callers: &dyn Callers,
+    caller: &Caller,
+    node: &Node,
+    record: &Record,
+) -> bool {
     let scope = record.event.scope();
     // A scope that has ended is its user's still.
     let is_own = caller.scope.is_none() && scope.is_some_and(|scope| scope.uid == caller.uid);
@@ -102,6 +103,7 @@ fn status_for(node: &Node, callers: &dyn Callers, caller: &Caller, now: Moment) 
                 agent: agent.key.to_string(),
                 spiffe_id: node.spiffe_id_of(&agent.key),
                 processes_listed: u32::try_from(agent.processes.len()).unwrap_or(u32::MAX),
+                enforcement: enforcement_name(agent.enforcement).to_owned(),
             })
             .collect(),
         scopes: scopes
@@ -135,15 +137,17 @@ fn scope_status(node: &Node, id: u32, scope: &crate::scope::Scope) -> ScopeStatu
         agent: scope.agent.to_string(),
         uid: scope.uid,
         broker_runs: node.brokers.contains_key(&id),
+        enforcement: enforcement_name(if node.is_observed(scope) {
+            Enforcement::Observe
+        } else {
+            Enforcement::Enforce
+        })
+        .to_owned(),
         processes: node
             .images
             .of_scope(id)
             .map(|image| {
                 let process = image.process();
-                let refused = image
-                    .verdict
-                    .as_ref()
-                    .and_then(|verdict| verdict.level.err());
                 ProcessStatus {
                     pid: process.pid,
                     path: process.path.unwrap_or_default(),
@@ -151,98 +155,50 @@ fn scope_status(node: &Node, id: u32, scope: &crate::scope::Scope) -> ScopeStatu
                         .level
                         .map(|level| level.to_string())
                         .unwrap_or_default(),
-                    reason: refused.map(|reason| reason.to_string()).unwrap_or_default(),
+                    reason: process
+                        .reason
+                        .map(|reason| reason.to_string())
+                        .unwrap_or_default(),
                 }
             })
             .collect(),
     }
 }
 
-fn grant_status(node: &Node, key: &ObjectKey, now: Moment) -> Option<GrantStatus> {
-    let standing = node.compiler.desired().grants.get(key)?;
-    let written = node.compiler.written().grants.get(key)?;
+const fn enforcement_name(enforcement: Enforcement) -> &'static str {
+    match enforcement {
+        Enforcement::Enforce => "Enforce",
+        Enforcement::Observe => "Observe",
+    }
+}
+
+/// Milliseconds that a grant still gives access on the boot clock.
+pub fn time_left(node: &Node, standing: &GrantStanding, now: Moment) -> u64 {
     let spec = (standing.uid.clone(), standing.spec_hash);
     let deadline = node.deadlines.all().get(&spec).copied();
     let proposed = standing.ends_at.map(|end| now.boot_of(end));
-    let left = match (standing.reason, deadline.or(proposed)) {
+    match (standing.reason, deadline.or(proposed)) {
         (GrantReason::Active, Some(deadline)) => deadline.saturating_sub(now.boot) / 1_000_000,
         _ => 0,
-    };
+    }
+}
+
+fn grant_status(node: &Node, key: &ObjectKey, now: Moment) -> Option<GrantStatus> {
+    let standing = node.compiler.desired().grants.get(key)?;
+    let written = node.compiler.written().grants.get(key)?;
     Some(GrantStatus {
         grant: key.to_string(),
         agent: standing.identity.to_string(),
         host: written.resource.host.to_string(),
         port: written.resource.port.get().into(),
-        protocol: match written.resource.protocol {
-            lanyard_access::grant::Protocol::Https => "HTTPS",
-            lanyard_access::grant::Protocol::Tcp => "TCP",
-        }
-        .to_owned(),
+        protocol: protocol_name(written.resource.protocol).to_owned(),
         reason: standing.reason.to_string(),
         ends_at: standing
             .ends_at
             .map(|end| end.to_string())
             .unwrap_or_default(),
-        left_millis: left,
+        left_millis: time_left(node, standing, now),
     })
-}
-
-pub(super) async fn explain(
-    stream: &mut UnixStream,
-    node: &Shared,
-    callers: &dyn Callers,
-    peer: &Peer,
-    asked: &Explain,
-) -> Outcome {
-    let caller = caller(node, peer);
-    let record = match &asked.what {
-        Some(What::Id(id)) => match by_id(node, id).await? {
-            Ok(record) => record,
-            Err(refused) => return Ok(Err(refused)),
-        },
-        Some(What::Last(_)) | None => None,
-    };
-    let explained = explained(&node.borrow(), callers, &caller, asked, record);
-    match explained {
-        Ok(explanation) => {
-            say(stream, reply::Reply::Explanation(explanation)).await?;
-            Ok(Ok(()))
-        }
-        Err(refused) => Ok(Err(refused)),
-    }
-}
-
-/// The record of that id, read on a thread of its own: the record may be long.
-async fn by_id(node: &Shared, id: &str) -> Result<Result<Option<Record>, Denied>, FrameError> {
-    let Ok(id) = id.parse::<Uuid>() else {
-        let message = format!("`{id}` is not the id of a record");
-        return Ok(Err(denied(message, "`lanyard audit tail` shows ids")));
-    };
-    let path = node.borrow().recorder.path().to_owned();
-    let found = tokio::task::spawn_blocking(move || record::find(&path, id)).await;
-    let found = found.map_err(io::Error::other)?;
-    Ok(found.map_err(|error| denied(error.to_string(), "")))
-}
-
-fn explained(
-    node: &Node,
-    callers: &dyn Callers,
-    caller: &Caller,
-    asked: &Explain,
-    by_id: Option<Record>,
-) -> Result<lanyard_protocol::control::Explanation, Denied> {
-    let visible = |record: &Record| may_see_record(callers, caller, node, record);
-    let record = match &asked.what {
-        Some(What::Id(_)) => by_id.filter(visible),
-        Some(What::Last(_)) | None => node.recorder.last_refusal(visible).cloned(),
-    };
-    let record = record.ok_or_else(|| {
-        denied(
-            "there is no such record that you may see",
-            "`lanyard audit tail` shows what there is",
-        )
-    })?;
-    Ok(explain::explain(&record, node.compiler.desired()))
 }
 
 pub(super) async fn tail(

@@ -5,21 +5,32 @@ use std::{
     io::{self, Read as _},
     os::fd::{AsRawFd, OwnedFd},
     os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::Arc,
 };
 
-use lanyard_access::object::ObjectKey;
-use lanyard_node_agent_abi::process::ArmedFile;
+use lanyard_access::{identity::ProcessAccess, object::ObjectKey};
+use lanyard_node_agent_abi::{
+    process::ArmedFile,
+    unix::{self, UnixKey},
+};
 use lanyard_protocol::control::{Admitted, Run, Variable, reply};
 use rustix::fs::{FileType, Mode, OFlags, fstat, major, minor, open};
 use tokio::net::UnixStream;
 use tracing::warn;
 
-use super::{Denied, Outcome, denied, peer::Peer, say};
+use super::{Denied, Outcome, caller, denied, peer::Peer, say};
 use crate::{
+    attest::{
+        Rules,
+        file::{self, Digests},
+        number_of_rule,
+    },
     broker,
-    callers::{Caller, Callers},
+    callers::{Allowance, Callers},
+    desired::number,
     kernel::clock::Moment,
-    node::Shared,
+    node::{Node, NodeError, Shared},
 };
 
 pub(super) async fn run(
@@ -41,7 +52,16 @@ pub(super) async fn run(
         )));
     };
     // A file of FUSE may never answer: nobody else waits for it.
-    let looked = tokio::task::spawn_blocking(move || file_that_runs(&descriptor)).await;
+    let (rules, digests) = {
+        let node = node.borrow();
+        let rules = Rules::of(node.compiler.desired().agents.get(&agent));
+        (rules, Arc::clone(&node.digests))
+    };
+    let looked = tokio::task::spawn_blocking(move || {
+        let (path, armed) = file_that_runs(&descriptor)?;
+        Ok::<_, io::Error>(looked_at(armed, Path::new(&path), &rules, &digests))
+    });
+    let looked = looked.await;
     let file = match looked {
         Ok(Ok(file)) => file,
         Ok(Err(error)) => {
@@ -52,7 +72,8 @@ pub(super) async fn run(
         }
         Err(error) => return Err(io::Error::other(error).into()),
     };
-    match admit(node, peer, agent, file, asked) {
+    let allowance = callers.allowance(&caller(node, peer), &agent);
+    match admit(node, peer, agent, file, asked, allowance) {
         Ok((scope, admitted)) => {
             broker::keep_running(node, scope);
             say(stream, reply::Reply::Admitted(admitted)).await?;
@@ -77,11 +98,8 @@ fn check(
             "",
         )
     })?;
+    let caller = caller(node, peer);
     let node = node.borrow();
-    let caller = Caller {
-        uid: peer.uid,
-        scope: node.scope_of(peer.pid),
-    };
     if caller.scope.is_some() {
         return Err(denied(
             "a process inside a scope cannot start another one",
@@ -111,7 +129,7 @@ fn check(
             .map(ToString::to_string)
             .collect();
         let hint = if known.is_empty() {
-            "no AgentIdentity is written; pass one to `lanyard up -f`".to_owned()
+            "no AgentIdentity is written; write one with `lanyard apply -f`".to_owned()
         } else {
             format!("there are: {}", known.join(", "))
         };
@@ -126,14 +144,16 @@ fn admit(
     agent: ObjectKey,
     file: ArmedFile,
     asked: Run,
+    allowance: Allowance,
 ) -> Result<(u32, Admitted), Denied> {
     let now = Moment::now();
     let mut node = node.borrow_mut();
-    let failed = |error: crate::node::NodeError| {
-        denied(format!("make a scope: {error}"), "see the node agent's log")
-    };
+    let failed =
+        |error: NodeError| denied(format!("make a scope: {error}"), "see the node agent's log");
     let id = node.make_scope(agent, peer.uid, now).map_err(failed)?;
-    if let Err(error) = node.admit(id, peer.pid, peer.process(), file, asked.path, now) {
+    let admitted = allow_sockets(&mut node, id, &allowance.unix_sockets)
+        .and_then(|()| node.admit(id, peer.pid, peer.process(), file, asked.path, now));
+    if let Err(error) = admitted {
         if let Err(error) = node.forget_scope(id, now) {
             warn!(%error, "a scope that nothing runs in could not be removed yet");
         }
@@ -147,17 +167,48 @@ fn admit(
         .variables()
         .into_iter()
         .map(|(name, value)| Variable { name, value });
+    let agent = node.compiler.desired().agents.get(&scope.agent);
+    let access = agent.map(|agent| agent.process_access);
     Ok((
         id,
         Admitted {
             scope: scope.name.clone(),
             variables: variables.collect(),
+            observed: node.is_observed(scope),
+            debug: access == Some(ProcessAccess::Debug),
+            allowed_paths: allowance.paths,
+            minimum_landlock: allowance.minimum_landlock,
         },
     ))
 }
 
-/// The file the kernel will open: the command's own, or its interpreter's for a script.
-fn file_that_runs(command: &OwnedFd) -> io::Result<ArmedFile> {
+/// Before the scope has a process. A path that does not fit into an address is in no policy.
+fn allow_sockets(node: &mut Node, scope: u32, sockets: &[String]) -> Result<(), NodeError> {
+    for socket in sockets {
+        let mut path = [0; unix::PATH];
+        // The last byte stays 0: it ends the path.
+        let fits = path[..unix::PATH - 1].get_mut(..socket.len());
+        let Some(place) = fits else { continue };
+        place.copy_from_slice(socket.as_bytes());
+        node.maps.allow_unix_socket(UnixKey { scope, path })?;
+    }
+    Ok(())
+}
+
+/// With what the file is, if it is what it was a moment ago.
+fn looked_at(armed: ArmedFile, path: &Path, rules: &Rules, digests: &Digests) -> ArmedFile {
+    match file::look_ahead(path, rules, digests) {
+        Some((inode, level, children)) if inode == (armed.device, armed.inode) => ArmedFile {
+            level: number(level),
+            children: number_of_rule(children),
+            ..armed
+        },
+        _ => armed,
+    }
+}
+
+/// The file the kernel will open, and its path: the command's own, or its interpreter's for a script.
+fn file_that_runs(command: &OwnedFd) -> io::Result<(String, ArmedFile)> {
     let mut path = format!("/proc/self/fd/{}", command.as_raw_fd());
     // The kernel follows no more than this many interpreters of interpreters (fs/exec.c, bprm depth).
     for _ in 0..5 {
@@ -168,11 +219,14 @@ fn file_that_runs(command: &OwnedFd) -> io::Result<ArmedFile> {
     }
     let metadata = fs::metadata(&path)?;
     let device = (major(metadata.dev()) << 20) | minor(metadata.dev());
-    Ok(ArmedFile {
+    let armed = ArmedFile {
         inode: metadata.ino(),
         device,
+        level: 0,
+        children: 0,
         reserved: 0,
-    })
+    };
+    Ok((path, armed))
 }
 
 /// What a script names behind `#!` on its first line.
@@ -208,11 +262,15 @@ mod tests {
     fn armed(content: &[u8]) -> ArmedFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content).unwrap();
-        file_that_runs(&OwnedFd::from(File::open(file.path()).unwrap())).unwrap()
+        file_that_runs(&OwnedFd::from(File::open(file.path()).unwrap()))
+            .unwrap()
+            .1
     }
 
     fn of(path: &str) -> ArmedFile {
-        file_that_runs(&OwnedFd::from(File::open(path).unwrap())).unwrap()
+        file_that_runs(&OwnedFd::from(File::open(path).unwrap()))
+            .unwrap()
+            .1
     }
 
     #[test]

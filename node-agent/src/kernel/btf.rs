@@ -34,8 +34,8 @@ pub enum BtfError {
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// The offsets the kernel programs need, of the running kernel.
-pub(super) fn offsets() -> Result<Offsets, BtfError> {
+/// The offsets the kernel programs need, of the running kernel, for tracing programs of that generation.
+pub(super) fn offsets(generation: u32) -> Result<Offsets, BtfError> {
     let data = fs::read(Path::new(VMLINUX)).map_err(|source| BtfError::Read {
         path: VMLINUX,
         source,
@@ -58,6 +58,17 @@ pub(super) fn offsets() -> Result<Offsets, BtfError> {
         inode_changed: changed,
         inode_changed_nanos: changed_nanos,
         super_block_device: types.offset("super_block", "s_dev")?,
+        binprm_interpreter: types.offset("linux_binprm", "interp")?,
+        task_memory: types.offset("task_struct", "mm")?,
+        memory_arguments: types.offset("mm_struct", "arg_start")?,
+        memory_arguments_end: types.offset("mm_struct", "arg_end")?,
+        memory_environment: types.offset("mm_struct", "env_start")?,
+        memory_environment_end: types.offset("mm_struct", "env_end")?,
+        task_traced: types.offset("task_struct", "ptrace")?,
+        task_leader: types.offset("task_struct", "group_leader")?,
+        task_flags: types.offset("task_struct", "atomic_flags")?,
+        task_seccomp: types.offset("task_struct", "seccomp")? + types.offset("seccomp", "mode")?,
+        generation,
     })
 }
 

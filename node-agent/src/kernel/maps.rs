@@ -1,12 +1,18 @@
 //! Typed access to the maps that the programs decide by.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, os::fd::BorrowedFd, path::PathBuf};
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError as AyaError, PerCpuArray};
+use aya::maps::{
+    Array, HashMap, Map, MapData, MapError as AyaError, PerCpuArray, SkStorage,
+    lpm_trie::{Key as Prefix, LpmTrie},
+};
 use lanyard_node_agent_abi::{
     cause::{Cause, lost},
-    grant::{Grant, GrantKey, Slot},
-    process::{ArmedFile, ExecId, Image, Process, ScopePorts},
+    event::LOADER_NAME,
+    grant::{Grant, GrantKey, KEY_BITS, Slot},
+    process::{ArmedFile, ExecId, Image, Process, ScopeSettings, Usage},
+    tag::{Tag, side},
+    unix::UnixKey,
 };
 use thiserror::Error;
 
@@ -40,12 +46,19 @@ pub(super) fn pinned(pins: &Pins, name: &'static str) -> Result<MapData, MapErro
 /// The maps.
 pub struct Maps {
     scope: HashMap<MapData, u64, u32>,
-    ports: HashMap<MapData, u32, Shared<ScopePorts>>,
+    settings: HashMap<MapData, u32, Shared<ScopeSettings>>,
+    usage: HashMap<MapData, u32, Shared<Usage>>,
     processes: HashMap<MapData, u32, Shared<Process>>,
     armed: HashMap<MapData, u32, Shared<ArmedFile>>,
     live: HashMap<MapData, u64, u64>,
     images: HashMap<MapData, u64, Shared<Image>>,
     grants: HashMap<MapData, Shared<GrantKey>, Shared<Grant>>,
+    networks: LpmTrie<MapData, Shared<GrantKey>, Shared<Grant>>,
+    lease: Array<MapData, u64>,
+    broker_ports: HashMap<MapData, u32, u32>,
+    unix_sockets: HashMap<MapData, Shared<UnixKey>, u32>,
+    loader: HashMap<MapData, [u8; LOADER_NAME], u32>,
+    tags: SkStorage<MapData, Shared<Tag>>,
     slots: Array<MapData, Shared<Slot>>,
     counters: PerCpuArray<MapData, u64>,
 }
@@ -60,12 +73,22 @@ impl Maps {
         }
         Ok(Self {
             scope: hash!("SCOPE"),
-            ports: hash!("PORTS"),
+            settings: hash!("SETTINGS"),
+            usage: hash!("USAGE"),
             processes: hash!("PROC"),
             armed: hash!("ARMED"),
             live: hash!("LIVE"),
             images: hash!("IMAGE"),
             grants: hash!("GRANT"),
+            networks: LpmTrie::try_from(Map::LpmTrie(pinned(pins, "NETWORK")?))
+                .map_err(failed("open", "NETWORK"))?,
+            lease: Array::try_from(Map::Array(pinned(pins, "LEASE")?))
+                .map_err(failed("open", "LEASE"))?,
+            broker_ports: hash!("BROKER_PORT"),
+            unix_sockets: hash!("UNIX_SOCKET"),
+            loader: hash!("LOADER"),
+            tags: SkStorage::try_from(Map::SkStorage(pinned(pins, "TAG")?))
+                .map_err(failed("open", "TAG"))?,
             slots: Array::try_from(Map::Array(pinned(pins, "SLOT")?))
                 .map_err(failed("open", "SLOT"))?,
             counters: PerCpuArray::try_from(Map::PerCpuArray(pinned(pins, "COUNTER")?))
@@ -73,27 +96,133 @@ impl Maps {
         })
     }
 
-    /// Makes a cgroup a scope. The ports come first, so that no process of it finds none.
-    pub fn enforce(&mut self, cgroup: u64, scope: u32, ports: ScopePorts) -> Result<(), MapError> {
-        self.ports
-            .insert(scope, Shared(ports), 0)
-            .map_err(failed("write", "PORTS"))?;
+    /// Makes a cgroup a scope. What holds in it comes first, so that no process of it finds nothing.
+    pub fn enforce(
+        &mut self,
+        cgroup: u64,
+        scope: u32,
+        settings: ScopeSettings,
+    ) -> Result<(), MapError> {
+        self.set_settings(scope, settings)?;
+        const IF_MISSING: u64 = 1; // BPF_NOEXIST: processes of it may be counted already
+        match self.usage.insert(scope, Shared(Usage::ZERO), IF_MISSING) {
+            Err(AyaError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::EEXIST) => {}
+            other => other.map_err(failed("write", "USAGE"))?,
+        }
         self.scope
             .insert(cgroup, scope, 0)
             .map_err(failed("write", "SCOPE"))
     }
 
-    /// Says where the broker of a scope listens now.
-    pub fn set_ports(&mut self, scope: u32, ports: ScopePorts) -> Result<(), MapError> {
-        self.ports
-            .insert(scope, Shared(ports), 0)
-            .map_err(failed("write", "PORTS"))
+    /// Says what holds in a scope now, and keeps its broker's ports for it.
+    pub fn set_settings(&mut self, scope: u32, settings: ScopeSettings) -> Result<(), MapError> {
+        let before = self.settings.get(&scope, 0).ok().map(|settings| settings.0);
+        for port in ports_of(&settings) {
+            self.broker_ports
+                .insert(u32::from(port), scope, 0)
+                .map_err(failed("write", "BROKER_PORT"))?;
+        }
+        self.settings
+            .insert(scope, Shared(settings), 0)
+            .map_err(failed("write", "SETTINGS"))?;
+        for port in before.iter().flat_map(ports_of) {
+            if !ports_of(&settings).any(|kept| kept == port) {
+                self.give_port_back(port)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds in a scope.
+    pub fn settings(&self, scope: u32) -> Option<ScopeSettings> {
+        self.settings.get(&scope, 0).ok().map(|settings| settings.0)
+    }
+
+    fn give_port_back(&mut self, port: u16) -> Result<(), MapError> {
+        ignore_missing(self.broker_ports.remove(&u32::from(port)))
+            .map_err(failed("write", "BROKER_PORT"))
+    }
+
+    /// How much of the shared maps a scope uses.
+    pub fn usage(&self, scope: u32) -> Option<Usage> {
+        self.usage.get(&scope, 0).ok().map(|usage| usage.0)
+    }
+
+    /// Overwrites what is counted of a scope.
+    pub fn set_usage(&mut self, scope: u32, usage: Usage) -> Result<(), MapError> {
+        self.usage
+            .insert(scope, Shared(usage), 0)
+            .map_err(failed("write", "USAGE"))
     }
 
     /// Forgets a scope whose last process is gone.
     pub fn forget_scope(&mut self, cgroup: u64, scope: u32) -> Result<(), MapError> {
         ignore_missing(self.scope.remove(&cgroup)).map_err(failed("write", "SCOPE"))?;
-        ignore_missing(self.ports.remove(&scope)).map_err(failed("write", "PORTS"))
+        for port in self.settings(scope).iter().flat_map(ports_of) {
+            self.give_port_back(port)?;
+        }
+        ignore_missing(self.settings.remove(&scope)).map_err(failed("write", "SETTINGS"))?;
+        ignore_missing(self.usage.remove(&scope)).map_err(failed("write", "USAGE"))?;
+        let allowed: Vec<UnixKey> = self
+            .unix_sockets
+            .keys()
+            .filter_map(Result::ok)
+            .map(|key| key.0)
+            .filter(|key| key.scope == scope)
+            .collect();
+        for key in allowed {
+            ignore_missing(self.unix_sockets.remove(&Shared(key)))
+                .map_err(failed("write", "UNIX_SOCKET"))?;
+        }
+        Ok(())
+    }
+
+    /// Lets a scope reach one unix socket.
+    pub fn allow_unix_socket(&mut self, key: UnixKey) -> Result<(), MapError> {
+        self.unix_sockets
+            .insert(Shared(key), 1, 0)
+            .map_err(failed("write", "UNIX_SOCKET"))
+    }
+
+    /// Numbers a variable that changes what a program loads.
+    pub fn set_loader_variable(
+        &mut self,
+        name: [u8; LOADER_NAME],
+        number: u32,
+    ) -> Result<(), MapError> {
+        self.loader
+            .insert(name, number, 0)
+            .map_err(failed("write", "LOADER"))
+    }
+
+    /// Lets only `scope` be heard by a socket that serves it, which speaks that protocol.
+    pub fn keep_server(
+        &mut self,
+        (socket, protocol): (BorrowedFd<'_>, u8),
+        scope: u32,
+    ) -> Result<(), MapError> {
+        let tag = Tag {
+            scope,
+            protocol,
+            side: side::SERVER,
+            ..Tag::ZERO
+        };
+        self.tag(socket, tag, 0)
+    }
+
+    /// Gives a socket of user space a tag; `flags` as in bpf_map_update_elem.
+    pub fn tag(&mut self, socket: BorrowedFd<'_>, tag: Tag, flags: u64) -> Result<(), MapError> {
+        self.tags
+            .insert(&socket, Shared(tag), flags)
+            .map_err(failed("write", "TAG"))
+    }
+
+    /// Lets grants hold until `until`, in nanoseconds of the boot clock.
+    pub fn set_lease(&mut self, until: u64) -> Result<(), MapError> {
+        self.lease
+            .set(0, until, 0)
+            .map_err(failed("write", "LEASE"))
     }
 
     /// Demands that the next execution of a thread group is that file.
@@ -108,19 +237,25 @@ impl Maps {
         ignore_missing(self.armed.remove(&tgid)).map_err(failed("write", "ARMED"))
     }
 
-    /// Says what an image is. An image whose last process ended in the meantime is not kept.
-    pub fn attest(&mut self, exec_id: ExecId, image: Image) -> Result<(), MapError> {
-        self.images
-            .insert(exec_id, Shared(image), 0)
-            .map_err(failed("write", "IMAGE"))?;
-        if self.is_live(exec_id)? {
-            Ok(())
-        } else {
-            self.forget_image(exec_id)
+    /// Says what an image is. False when its last process has ended: its entry is gone, and stays so.
+    pub fn attest(&mut self, exec_id: ExecId, image: Image) -> Result<bool, MapError> {
+        const EXISTING: u64 = 2; // BPF_EXIST
+        match self.images.insert(exec_id, Shared(image), EXISTING) {
+            Err(AyaError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+            {
+                Ok(false)
+            }
+            other => other.map(|()| true).map_err(failed("write", "IMAGE")),
         }
     }
 
-    /// Takes an image's identity away: it is as if it had never been attested.
+    /// What an image is to the kernel.
+    pub fn image(&self, exec_id: ExecId) -> Option<Image> {
+        self.images.get(&exec_id, 0).ok().map(|image| image.0)
+    }
+
+    /// Takes what is known of an image away: its processes are refused.
     pub fn forget_image(&mut self, exec_id: ExecId) -> Result<(), MapError> {
         ignore_missing(self.images.remove(&exec_id)).map_err(failed("write", "IMAGE"))
     }
@@ -172,6 +307,37 @@ impl Maps {
         self.scope.iter().filter_map(Result::ok).collect()
     }
 
+    /// Every grant for a network, with the length of its prefix in the address's bits.
+    pub fn networks(&self) -> Vec<(GrantKey, u32, Grant)> {
+        self.networks
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(key, grant)| {
+                (
+                    key.data().0,
+                    key.prefix_len().saturating_sub(KEY_BITS),
+                    grant.0,
+                )
+            })
+            .collect()
+    }
+
+    /// Opens a network, whose prefix has that many of the address's bits.
+    pub fn set_network(&mut self, key: GrantKey, bits: u32, grant: Grant) -> Result<(), MapError> {
+        self.networks
+            .insert(&Prefix::new(KEY_BITS + bits, Shared(key)), Shared(grant), 0)
+            .map_err(failed("write", "NETWORK"))
+    }
+
+    /// Closes a network.
+    pub fn remove_network(&mut self, key: GrantKey, bits: u32) -> Result<(), MapError> {
+        ignore_missing(
+            self.networks
+                .remove(&Prefix::new(KEY_BITS + bits, Shared(key))),
+        )
+        .map_err(failed("write", "NETWORK"))
+    }
+
     /// Opens a destination.
     pub fn set_grant(&mut self, key: GrantKey, grant: Grant) -> Result<(), MapError> {
         self.grants
@@ -206,6 +372,7 @@ impl Maps {
             ("LostExecs", lost::EXECS),
             ("LostRefusals", lost::REFUSALS),
             ("LostFlows", lost::FLOWS),
+            ("LimitedRefusals", lost::LIMITED),
         ];
         let read = |(name, index)| {
             let values = self
@@ -216,6 +383,13 @@ impl Maps {
         };
         causes.chain(lost).map(read).collect()
     }
+}
+
+/// The ports that a broker has, in network order.
+fn ports_of(settings: &ScopeSettings) -> impl Iterator<Item = u16> + use<> {
+    [settings.tcp4, settings.tcp6, settings.dns4, settings.dns6]
+        .into_iter()
+        .filter(|port| *port != 0)
 }
 
 fn ignore_missing(result: Result<(), AyaError>) -> Result<(), AyaError> {

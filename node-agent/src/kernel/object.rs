@@ -8,6 +8,7 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
+    maps::{Array, HashMap, MapError},
     programs::{
         BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock,
         CgroupSockAddr, CgroupSockopt, ProgramError, SockOps,
@@ -15,11 +16,12 @@ use aya::{
     },
 };
 use lanyard_access::digest::Sha256Digest;
-use lanyard_node_agent_abi::settings::Offsets;
+use lanyard_node_agent_abi::{event::LOADER_NAME, settings::Offsets};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{pins::Pins, raw_link, shared::Shared};
+use crate::loader;
 
 /// The object that `cargo xtask` built, or nothing.
 static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/core.o"));
@@ -49,6 +51,17 @@ pub enum LoadError {
     /// The object has no such program.
     #[error("the kernel object has no program {0}")]
     NoProgram(&'static str),
+    /// The object has no such map.
+    #[error("the kernel object has no map {0}")]
+    NoMap(&'static str),
+    /// A table that the programs go by could not be written.
+    #[error("write the map {name}: {source}")]
+    Table {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: Box<MapError>,
+    },
     /// The attach root could not be opened.
     #[error("open the cgroup {path}: {source}")]
     AttachRoot {
@@ -74,8 +87,29 @@ pub(super) fn digest() -> Sha256Digest {
 
 /// The maps, by their names in the object.
 pub(super) const MAPS: &[&str] = &[
-    "SCOPE", "PORTS", "PROC", "ARMED", "LIVE", "IMAGE", "GRANT", "SLOT", "HANDOVER", "SEQUENCE",
-    "COUNTER", "EXECS", "REFUSALS", "FLOWS", "TAG",
+    "SCOPE",
+    "SETTINGS",
+    "USAGE",
+    "PROC",
+    "ARMED",
+    "LIVE",
+    "IMAGE",
+    "GRANT",
+    "NETWORK",
+    "SLOT",
+    "LEASE",
+    "HANDOVER",
+    "BROKER_PORT",
+    "UNIX_SOCKET",
+    "LOADER",
+    "ACTIVE",
+    "SCRATCH",
+    "SEQUENCE",
+    "COUNTER",
+    "EXECS",
+    "REFUSALS",
+    "FLOWS",
+    "TAG",
 ];
 
 /// Loads every program, pins every map, attaches and pins every link. On an error nothing is left attached.
@@ -96,6 +130,8 @@ pub(super) fn load(pins: &Pins, attach_root: &Path, offsets: Offsets) -> Result<
         path: attach_root.to_owned(),
         source,
     })?;
+    // Before the first program runs: what decides by these must find them.
+    prepare(&mut object, offsets.0.generation)?;
     let links = attach(&mut object, &root)?;
     for (name, link) in links {
         link.pin(pins.link(name)).map_err(|error| LoadError::Pin {
@@ -104,6 +140,25 @@ pub(super) fn load(pins: &Pins, attach_root: &Path, offsets: Offsets) -> Result<
         })?;
     }
     attach_handover(&mut object, &root, pins)
+}
+
+/// Writes the tables that the tracing programs go by.
+fn prepare(object: &mut Ebpf, generation: u32) -> Result<(), LoadError> {
+    let missing = |name| move || LoadError::NoMap(name);
+    let failed = |name| move |source: MapError| LoadError::Table {
+        name,
+        source: Box::new(source),
+    };
+    let map = object.map_mut("LOADER").ok_or_else(missing("LOADER"))?;
+    let mut loader = HashMap::<_, [u8; LOADER_NAME], u32>::try_from(map).map_err(failed("LOADER"))?;
+    for (number, name) in (0_u32..).zip(loader::VARIABLES) {
+        loader
+            .insert(loader::key_of(name), number, 0)
+            .map_err(failed("LOADER"))?;
+    }
+    let map = object.map_mut("ACTIVE").ok_or_else(missing("ACTIVE"))?;
+    let mut active = Array::<_, u32>::try_from(map).map_err(failed("ACTIVE"))?;
+    active.set(0, generation, 0).map_err(failed("ACTIVE"))
 }
 
 fn attach(object: &mut Ebpf, root: &fs::File) -> Result<Vec<(&'static str, FdLink)>, LoadError> {

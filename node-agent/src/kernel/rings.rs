@@ -36,6 +36,15 @@ impl Rings {
     }
 }
 
+/// An execution with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecRecord {
+    /// What the kernel told.
+    pub event: ExecEvent,
+    /// Each argument, ended by a NUL; nothing where nobody asked for them.
+    pub arguments: Vec<u8>,
+}
+
 /// One ring. Its descriptor is readable when there is something in it.
 pub struct Ring(RingBuf<MapData>);
 
@@ -58,8 +67,13 @@ impl Ring {
     }
 
     /// The next event of ring `EXECS`.
-    pub fn next_exec(&mut self) -> Option<ExecEvent> {
-        from_ring(&self.0.next()?)
+    pub fn next_exec(&mut self) -> Option<ExecRecord> {
+        let item = self.0.next()?;
+        let (event, arguments) = item.split_at_checked(size_of::<ExecEvent>())?;
+        Some(ExecRecord {
+            event: from_ring(event)?,
+            arguments: arguments.to_vec(),
+        })
     }
 
     /// The next event of ring `REFUSALS`.

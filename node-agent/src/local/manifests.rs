@@ -9,7 +9,7 @@ use std::{
 
 use super::ownership;
 use lanyard_crds::{
-    manifest::{self, Set},
+    manifest::{self, Object},
     problem::Problem,
 };
 
@@ -34,7 +34,7 @@ impl Manifests {
     }
 
     /// Everything that is written, if it changed since the last call; or every problem, a line each.
-    pub(super) fn read(&mut self) -> Option<Result<Set, Vec<String>>> {
+    pub(super) fn read(&mut self) -> Option<Result<Vec<Object>, Vec<String>>> {
         let files = match self.files() {
             Ok(files) => files,
             Err(problem) => {
@@ -58,6 +58,11 @@ impl Manifests {
             return Some(Err(foreign));
         }
         Some(read.map_err(|problems| problems.iter().map(ToString::to_string).collect()))
+    }
+
+    /// Makes the next call read everything, whether it changed or not.
+    pub(super) fn look_again(&mut self) {
+        self.seen = None;
     }
 
     fn files(&self) -> Result<BTreeMap<PathBuf, Stamp>, String> {
@@ -102,7 +107,7 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
     ))
 }
 
-fn read_all<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Result<Set, Vec<Problem>> {
+fn read_all<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Result<Vec<Object>, Vec<Problem>> {
     let (mut objects, mut problems) = (Vec::new(), Vec::new());
     for file in files {
         match manifest::read_file(file) {
@@ -111,7 +116,7 @@ fn read_all<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Result<Set, Vec<Pro
         }
     }
     if problems.is_empty() {
-        Set::new(objects)
+        Ok(objects)
     } else {
         Err(problems)
     }
@@ -136,7 +141,7 @@ mod tests {
         fs::write(folder.path().join("bot.yaml"), IDENTITY).unwrap();
         fs::write(folder.path().join("notes.txt"), "not a manifest").unwrap();
         fs::write(folder.path().join(".bot.yaml"), "an editor's own").unwrap();
-        assert_eq!(manifests.read().unwrap().unwrap().objects().count(), 1);
+        assert_eq!(manifests.read().unwrap().unwrap().len(), 1);
         assert!(manifests.read().is_none());
     }
 

@@ -13,7 +13,7 @@ use lanyard_access::{
 };
 use lanyard_authority_core::{Source as _, secret_key};
 use lanyard_crds::{
-    local_policy::{self, LocalPolicy, SecretKey},
+    local_policy::{self, LocalPolicy, SecretKey, SocketPath},
     problem::Problem,
 };
 use rustix::{
@@ -21,10 +21,12 @@ use rustix::{
     io::Errno,
 };
 use thiserror::Error;
+use tracing::warn;
 use zeroize::Zeroizing;
 
+use super::sockets;
 use crate::{
-    callers::{Caller, Callers},
+    callers::{Allowance, Caller, Callers},
     credentials::{CredentialError, Credentials},
     user,
 };
@@ -110,6 +112,39 @@ impl Callers for FilePolicy {
 
     fn is_admin(&self, caller: &Caller) -> bool {
         caller.uid == 0 || self.0.admins.contains(&user::account(caller.uid).name)
+    }
+
+    fn allowance(&self, caller: &Caller, agent: &ObjectKey) -> Allowance {
+        let allowed = self.0.identities.get(agent);
+        let paths = allowed.into_iter().flat_map(|allowed| &allowed.allow_paths);
+        let sockets = allowed
+            .into_iter()
+            .flat_map(|allowed| &allowed.unix_sockets);
+        Allowance {
+            paths: paths.map(|path| path.as_str().to_owned()).collect(),
+            unix_sockets: sockets
+                .map(SocketPath::as_str)
+                .filter(|path| holds(path, caller.uid))
+                .map(str::to_owned)
+                .collect(),
+            minimum_landlock: self.0.minimum_landlock.into(),
+        }
+    }
+}
+
+/// Whether a socket is what root meant, whoever asks for it.
+fn holds(path: &str, uid: u32) -> bool {
+    let groups = user::account(uid).group_ids;
+    match sockets::changeable_part(Path::new(path), uid, &groups) {
+        Ok(None) => true,
+        Ok(Some(part)) => {
+            warn!(path, part = %part.display(), uid, "a unix socket of the local policy is not allowed: that user can put another one in its place");
+            false
+        }
+        Err(error) => {
+            warn!(path, %error, "a unix socket of the local policy is not allowed: it cannot be looked at");
+            false
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use lanyard_access::{
     desired::DesiredAgent,
+    identity::{Enforcement, ProcessAccess},
     object::{ObjectKey, Uid},
     reason::GrantReason,
 };
@@ -62,6 +63,8 @@ impl Node {
             key: scope.agent.clone(),
             uid: Uid::new(""),
             processes: Vec::new(),
+            enforcement: Enforcement::Enforce,
+            process_access: ProcessAccess::None,
             grants: Vec::new(),
         };
         let agent = self
@@ -90,6 +93,9 @@ impl Node {
             if let Err(error) = self.take(step) {
                 error!(%error, "a step towards the grants of a scope failed");
             }
+        }
+        if let Err(error) = self.apply_settings(id) {
+            error!(%error, "what holds in a scope could not be written");
         }
         self.send_state(id);
     }
@@ -127,8 +133,18 @@ impl Node {
                 )?;
                 self.sever(slot);
             }
-            Step::Open(key, grant) => self.maps.set_grant(key, grant)?,
-            Step::Close(key) => self.maps.remove_grant(key)?,
+            Step::Open(key, grant) if key.is_one_address() => {
+                self.maps.set_grant(key.to_abi(), grant)?;
+            }
+            Step::Open(key, grant) => {
+                self.maps
+                    .set_network(key.to_abi(), u32::from(key.bits), grant)?;
+            }
+            Step::Close(key) if key.is_one_address() => self.maps.remove_grant(key.to_abi())?,
+            Step::Close(key) => {
+                self.maps
+                    .remove_network(key.to_abi(), u32::from(key.bits))?;
+            }
         }
         Ok(())
     }

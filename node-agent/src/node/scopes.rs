@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeSet, os::fd::BorrowedFd};
 
-use lanyard_access::object::ObjectKey;
-use lanyard_node_agent_abi::process::ArmedFile;
+use lanyard_access::{
+    desired::DesiredAgent,
+    identity::{Enforcement, ProcessAccess},
+    object::ObjectKey,
+};
+use lanyard_node_agent_abi::process::{ArmedFile, ScopeSettings, marks};
 use lanyard_protocol::{
     broker::{self, FromAgent, Injection, Level, NameBinding, ScopeState, from_agent::Message},
     record::Event,
@@ -13,7 +17,7 @@ use tracing::{info, warn};
 use super::{Node, NodeError};
 use crate::{
     desired::Openings,
-    kernel::clock::Moment,
+    kernel::{Maps, clock::Moment},
     scope::{Scope, ScopeError, cgroup::Cgroup},
 };
 
@@ -41,11 +45,31 @@ impl Node {
     /// Without a note of its number nothing starts: another scope could be given the same one.
     fn enforce_scope(&mut self, id: u32, now: Moment) -> Result<(), NodeError> {
         if let Some(scope) = self.scopes.get(&id) {
-            let ports = scope.listeners.ports().map_err(NodeError::Ports)?;
-            self.maps.enforce(scope.cgroup.id(), id, ports)?;
+            let settings = self.settings_of(scope)?;
+            self.maps.enforce(scope.cgroup.id(), id, settings)?;
+            keep_servers(&mut self.maps, scope)?;
         }
         self.apply_to_scope(id, now);
         Ok(self.try_keep()?)
+    }
+
+    /// What should hold in a scope, by its agent's identity and its broker's sockets.
+    fn settings_of(&self, scope: &Scope) -> Result<ScopeSettings, NodeError> {
+        let agent = self.compiler.desired().agents.get(&scope.agent);
+        let marks = agent.map_or(0, marks_of);
+        scope.listeners.settings(marks).map_err(NodeError::Ports)
+    }
+
+    /// Brings what holds in a scope into agreement with its agent's identity.
+    pub(super) fn apply_settings(&mut self, id: u32) -> Result<(), NodeError> {
+        let Some(scope) = self.scopes.get(&id) else {
+            return Ok(());
+        };
+        let settings = self.settings_of(scope)?;
+        if self.maps.settings(id) != Some(settings) {
+            self.maps.set_settings(id, settings)?;
+        }
+        Ok(())
     }
 
     /// Moves a process into a scope, where the next file it executes must be `file`.
@@ -66,6 +90,7 @@ impl Node {
         let event = Event::ScopeStarted {
             scope: scope.reference(),
             program,
+            observed: self.is_observed(scope),
         };
         // Without a record of its start nothing starts.
         self.recorder.write(event, now)?;
@@ -75,6 +100,12 @@ impl Node {
             return Err(NodeError::Scope(error.into()));
         }
         Ok(())
+    }
+
+    /// Whether the agent of a scope is observed only.
+    pub fn is_observed(&self, scope: &Scope) -> bool {
+        let agent = self.compiler.desired().agents.get(&scope.agent);
+        agent.is_some_and(|agent| agent.enforcement == Enforcement::Observe)
     }
 
     /// Forgets scopes without processes.
@@ -112,6 +143,7 @@ impl Node {
         self.brokers.remove(&id);
         self.images.forget_scope(id);
         self.refusals.forget_scope(id);
+        self.observations.forget_scope(id);
         self.record(
             Event::ScopeEnded {
                 scope: scope.reference(),
@@ -136,12 +168,15 @@ impl Node {
                     continue;
                 }
             };
-            let ports = scope.listeners.ports().map_err(NodeError::Ports)?;
+            // What is written is not read yet: what held until now holds on.
+            let before = self.maps.settings(id).map_or(0, |settings| settings.marks);
+            let settings = scope.listeners.settings(before).map_err(NodeError::Ports)?;
             if in_kernel.get(&scope.cgroup.id()) == Some(&id) {
-                self.maps.set_ports(id, ports)?;
+                self.maps.set_settings(id, settings)?;
             } else {
-                self.maps.enforce(scope.cgroup.id(), id, ports)?;
+                self.maps.enforce(scope.cgroup.id(), id, settings)?;
             }
+            keep_servers(&mut self.maps, &scope)?;
             info!(scope = name, "a scope was taken up");
             self.scopes.insert(id, scope);
         }
@@ -251,7 +286,9 @@ impl Node {
                 lanyard_access::host::Host::Name(name) => {
                     Some((name.clone(), scope.names.get(name)?))
                 }
-                lanyard_access::host::Host::Address(_) => None,
+                lanyard_access::host::Host::Address(_) | lanyard_access::host::Host::Network(_) => {
+                    None
+                }
             });
         let names: std::collections::BTreeMap<_, _> = names.collect();
         Some(ScopeState {
@@ -260,6 +297,7 @@ impl Node {
             uid: scope.uid,
             agent_uid: agent.map(|agent| agent.uid.to_string()).unwrap_or_default(),
             spiffe_id: self.spiffe_id_of(&scope.agent),
+            observed: self.is_observed(scope),
             grants: grants
                 .iter()
                 .map(|grant| broker::Grant {
@@ -301,4 +339,31 @@ impl Node {
         lanyard_access::spiffe_id::SpiffeId::of_agent(&self.credentials.trust_domain(), agent)
             .to_string()
     }
+}
+
+/// Lets only its own scope be heard where its broker serves.
+fn keep_servers(maps: &mut Maps, scope: &Scope) -> Result<(), NodeError> {
+    for server in scope.listeners.servers() {
+        maps.keep_server(server, scope.id)?;
+    }
+    Ok(())
+}
+
+/// What holds in the scopes of an agent.
+fn marks_of(agent: &DesiredAgent) -> u32 {
+    let mut marks = 0;
+    if agent.enforcement == Enforcement::Observe {
+        marks |= marks::OBSERVE;
+    }
+    if agent.process_access == ProcessAccess::Debug {
+        marks |= marks::DEBUG;
+    }
+    if agent
+        .processes
+        .iter()
+        .any(|process| process.script.is_some())
+    {
+        marks |= marks::ARGUMENTS;
+    }
+    marks
 }

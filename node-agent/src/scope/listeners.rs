@@ -7,7 +7,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use lanyard_node_agent_abi::process::ScopePorts;
+use lanyard_node_agent_abi::process::ScopeSettings;
 
 /// The sockets of one address family.
 struct Pair {
@@ -38,20 +38,31 @@ impl Listeners {
         })
     }
 
-    /// Their ports, as the kernel programs read them.
-    pub fn ports(&self) -> io::Result<ScopePorts> {
+    /// Their ports, as the kernel programs read them, with what else holds in the scope.
+    pub fn settings(&self, marks: u32) -> io::Result<ScopeSettings> {
         let tcp = |pair: &Pair| pair.tcp.local_addr().map(|address| address.port().to_be());
         let dns = |pair: &Pair| pair.dns.local_addr().map(|address| address.port().to_be());
         let (tcp6, dns6) = match &self.v6 {
             Some(pair) => (tcp(pair)?, dns(pair)?),
             None => (0, 0),
         };
-        Ok(ScopePorts {
+        Ok(ScopeSettings {
             tcp4: tcp(&self.v4)?,
             tcp6,
             dns4: dns(&self.v4)?,
             dns6,
+            marks,
         })
+    }
+
+    /// The sockets that hear whoever reaches them.
+    pub fn servers(&self) -> Vec<(BorrowedFd<'_>, u8)> {
+        const TCP: u8 = 6;
+        const UDP: u8 = 17;
+        let pairs = [Some(&self.v4), self.v6.as_ref()].into_iter().flatten();
+        pairs
+            .flat_map(|pair| [(pair.tcp.as_fd(), TCP), (pair.dns.as_fd(), UDP)])
+            .collect()
     }
 
     /// Their descriptors, in the order in which a broker expects them.

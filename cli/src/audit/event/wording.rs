@@ -9,10 +9,42 @@ use lanyard_access::{
     object::ObjectKey,
     reason::{AttestationReason, ConnectionReason},
 };
-use lanyard_protocol::record::{Outcome, Process, Request, ScopeRef};
+use lanyard_protocol::record::{ObjectChange, Outcome, Process, Request, ScopeRef, Transport};
 
 pub(super) fn named(scope: &ScopeRef) -> String {
     format!("scope {} of uid {}", scope.name, scope.uid)
+}
+
+pub(super) fn scope_started(scope: &ScopeRef, program: &str, observed: bool) -> String {
+    let observed = if observed { ", observed" } else { "" };
+    format!("{} starts{observed}: {program}", named(scope))
+}
+
+/// What was let pass because the agent is only observed.
+pub(super) fn observed(
+    destination: SocketAddr,
+    transport: Transport,
+    name: Option<&DnsName>,
+) -> String {
+    let transport = match transport {
+        Transport::Tcp => "TCP",
+        Transport::Udp => "UDP",
+    };
+    let to = connection(Some(destination), name);
+    format!("observed: {to} over {transport}")
+}
+
+pub(super) fn looked_up(name: &DnsName, addresses: &[IpAddr]) -> String {
+    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    format!("observed: look up {name}: {}", addresses.join(", "))
+}
+
+pub(super) const fn change_name(change: ObjectChange) -> &'static str {
+    match change {
+        ObjectChange::Created => "created",
+        ObjectChange::Configured => "configured",
+        ObjectChange::Deleted => "deleted",
+    }
 }
 
 pub(super) fn connection(destination: Option<SocketAddr>, name: Option<&DnsName>) -> String {
@@ -61,9 +93,10 @@ pub(super) fn started(version: &str, adopted: bool) -> String {
 }
 
 pub(super) fn attested(process: &Process) -> String {
-    match process.level {
-        Some(level) => format!("is the agent ({level})"),
-        None => "is the agent".to_owned(),
+    match (process.level, process.reason) {
+        (Some(level), Some(reason)) => format!("is the agent ({level}: {reason})"),
+        (Some(level), None) => format!("is the agent ({level})"),
+        (None, _) => "is the agent".to_owned(),
     }
 }
 
@@ -87,6 +120,7 @@ pub(super) fn asked(request: &Request) -> String {
     match host {
         Host::Address(IpAddr::V6(address)) => format!("{method} [{address}]:{port}{path}"),
         Host::Address(IpAddr::V4(address)) => format!("{method} {address}:{port}{path}"),
+        Host::Network(network) => format!("{method} {network}:{port}{path}"),
         Host::Name(name) => format!("{method} {name}:{port}{path}"),
     }
 }

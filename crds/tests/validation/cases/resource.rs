@@ -13,15 +13,15 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\
 
 const BAD_HOST: Verdict = Refused(
     "spec.resource.host",
-    "is not a host: write one DNS name, for example api.example.com, or one IP address; no scheme, port, path or wildcard",
+    "is not a host: write one DNS name, for example api.example.com, one IP address, or a network, for example 10.1.0.0/16; no scheme, port, path or wildcard",
 );
 const NEEDS_NAME: Verdict = Refused(
     "spec.resource.host",
-    "is an address, and HTTPS needs a name to verify the service's certificate by: write the DNS name, or the protocol TCP",
+    "is an address or a network, and HTTPS needs a name to verify the service's certificate by: write the DNS name, or the protocol TCP",
 );
 const NEEDS_ADDRESS: Verdict = Refused(
     "spec.resource.host",
-    "is a name, and TCP needs an address, since the kernel looks up no names: write the IP address, or the protocol HTTPS",
+    "is a name, and TCP and UDP need an address or a network, since the kernel looks up no names: write the IP address, or the protocol HTTPS",
 );
 const NO_CERTIFICATES: Verdict = Refused(
     "spec.resource.caBundle",
@@ -42,7 +42,8 @@ const HAS_PRIVATE_KEY: Verdict = Refused(
 
 pub(super) fn rows() -> Vec<Case> {
     let mut rows = https();
-    rows.extend(tcp());
+    rows.extend(direct());
+    rows.extend(evidence());
     rows.extend(references());
     rows
 }
@@ -64,16 +65,18 @@ fn https() -> Vec<Case> {
         host("256.1.1.1", BAD_HOST),
         host("-a.example.com", BAD_HOST),
         host("10.1.2.3", NEEDS_NAME),
+        host("10.1.0.0/16", NEEDS_NAME),
+        host("::ffff:0:0/96", BAD_HOST),
         bundle(PEM, Accepted),
         bundle("/etc/ssl/ca.pem", HAS_NO_CERTIFICATE),
         bundle(&with_key, HAS_PRIVATE_KEY),
     ]
 }
 
-fn tcp() -> Vec<Case> {
-    let row = |host: &str, more: &[(&str, Value)], verdict| {
+fn direct() -> Vec<Case> {
+    let row = |protocol: &str, host: &str, more: &[(&str, Value)], verdict| {
         let mut changes = vec![
-            ("/resource/protocol", json!("TCP")),
+            ("/resource/protocol", json!(protocol)),
             ("/resource/host", json!(host)),
         ];
         changes.extend(more.iter().cloned());
@@ -81,13 +84,26 @@ fn tcp() -> Vec<Case> {
     };
     let bundle = ("/resource/caBundle", json!(PEM));
     let credential = ("/credentialRef", json!({ "name": "one" }));
-    vec![
-        row("10.1.2.3", &[], Accepted),
-        row("2001:db8::1", &[], Accepted),
-        row("api.example.com", &[], NEEDS_ADDRESS),
-        row("10.1.2.3", &[bundle], NO_CERTIFICATES),
-        row("10.1.2.3", &[credential], NO_CREDENTIAL),
-    ]
+    let rows = ["TCP", "UDP"].map(|protocol| {
+        let row = |host: &str, more: &[(&str, Value)], verdict| row(protocol, host, more, verdict);
+        [
+            row("10.1.2.3", &[], Accepted),
+            row("2001:db8::1", &[], Accepted),
+            row("10.1.0.0/16", &[], Accepted),
+            row("10.0.0.0/08", &[], BAD_HOST),
+            row("api.example.com", &[], NEEDS_ADDRESS),
+            row("10.1.2.3", std::slice::from_ref(&bundle), NO_CERTIFICATES),
+            row("10.1.2.3", std::slice::from_ref(&credential), NO_CREDENTIAL),
+        ]
+    });
+    rows.into_iter().flatten().collect()
+}
+
+fn evidence() -> Vec<Case> {
+    let levels = ["Image", "Lineage", "Scope"];
+    levels
+        .map(|level| row("/requires", json!(level), Accepted))
+        .into()
 }
 
 fn references() -> Vec<Case> {

@@ -48,7 +48,7 @@ pub struct Delta {
 /// What costs more:
 ///
 /// - a policy touches the agents of all grants it applies to. They are looked for among the grants for
-///   its hosts, else among those in its namespaces, and a policy without either is about every grant;
+///   its hosts (for an address or a network: among all grants for such), else among those in its namespaces, and a policy without either is about every grant;
 /// - a `now` before that of the last [`Self::compile`] compiles every agent;
 /// - [`Self::replace`] compares every object.
 #[derive(Debug, Default)]

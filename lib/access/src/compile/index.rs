@@ -1,6 +1,9 @@
 //! Who is touched when an object changes: the references of what is written, backwards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
 
 use super::Written;
 use crate::{approval::Approval, grant::Grant, host::Host, object::ObjectKey, policy::Policy};
@@ -64,14 +67,32 @@ impl Index {
         self.approvals_by_grant.get(grant).into_iter().flatten()
     }
 
+    /// The grants for `host`; if it is an address or a network, those for all that have addresses in common
+    /// with it, which are looked for among all addresses and networks.
+    fn grants_that_meet<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = &'a ObjectKey> {
+        // In the order of hosts all names come first.
+        const FIRST_ADDRESS: Host = Host::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let same = match host {
+            Host::Name(_) => self.grants_by_host.get(host),
+            Host::Address(_) | Host::Network(_) => None,
+        };
+        let direct = host.prefix().into_iter().flat_map(move |_| {
+            let direct = self.grants_by_host.range(FIRST_ADDRESS..);
+            direct.filter(move |(other, _)| other.meets(host))
+        });
+        same.into_iter()
+            .chain(direct.map(|(_, keys)| keys))
+            .flatten()
+    }
+
     /// The agents of the grants that `policy` applies to. Looks at the grants for its hosts, else at
     /// those in its namespaces, else at all: a policy for everybody concerns everybody.
     pub(super) fn agents_under(&self, policy: &Policy, written: &Written) -> BTreeSet<ObjectKey> {
         let agent_of = |grant: &Grant| policy.applies_to(grant).then(|| grant.identity.clone());
         if !policy.hosts.is_empty() {
             let hosts = policy.hosts.iter();
-            let keys = hosts.filter_map(|host| self.grants_by_host.get(host));
-            let grants = keys.flatten().filter_map(|key| written.grants.get(key));
+            let keys = hosts.flat_map(|host| self.grants_that_meet(host));
+            let grants = keys.filter_map(|key| written.grants.get(key));
             return grants.filter_map(agent_of).collect();
         }
         if !policy.namespaces.is_empty() {

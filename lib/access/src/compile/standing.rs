@@ -155,7 +155,7 @@ fn refusal_by_credential(
     }
     let host_is_allowed = match &grant.resource.host {
         Host::Name(name) => credential.allowed_hosts.contains(name),
-        Host::Address(_) => false,
+        Host::Address(_) | Host::Network(_) => false,
     };
     (!host_is_allowed).then_some(GrantReason::CredentialHostNotAllowed)
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     grant::Resource,
+    identity::{Enforcement, ProcessAccess},
     object::Uid,
     sample::{at, host, key, port, resource, spec},
 };
@@ -25,6 +26,8 @@ fn agent(grants: impl IntoIterator<Item = LiveGrant>) -> DesiredAgent {
         key: key("team/bot"),
         uid: Uid::new("bot"),
         processes: Vec::new(),
+        enforcement: Enforcement::Enforce,
+        process_access: ProcessAccess::None,
         grants: grants.into_iter().collect(),
     }
 }

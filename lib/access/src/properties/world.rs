@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub(super) const HOUR: Range<i64> = 0..60;
-const HOSTS: [&str; 2] = ["api.example.com", "10.0.0.1"];
+const HOSTS: [&str; 3] = ["api.example.com", "10.0.0.1", "10.0.0.0/8"];
 const GRANTS: [&str; 4] = ["a/g", "a/h", "a/i", "b/g"];
 const AGENTS: [&str; 3] = ["a/x", "a/y", "b/x"];
 
@@ -193,7 +193,7 @@ pub(super) fn any_grant() -> impl Strategy<Value = Grant> {
 fn protocol_of(host: &str) -> Protocol {
     match sample::host(host) {
         Host::Name(_) => Protocol::Https,
-        Host::Address(_) => Protocol::Tcp,
+        Host::Address(_) | Host::Network(_) => Protocol::Tcp,
     }
 }
 

@@ -1,0 +1,109 @@
+//! Which grants of an agent have to do with a destination, and which would open it.
+
+use lanyard_access::{
+    desired::{Desired, LiveGrant},
+    evidence::EvidenceLevel,
+    grant::Protocol,
+    host::Host,
+    object::ObjectKey,
+};
+use lanyard_node_agent_abi::virtual_address::is_virtual;
+
+use crate::suggest::{
+    document::{GrantDocument, protocol_name},
+    free_name, kernel_address,
+};
+
+/// The port of DNS.
+const DNS: u16 = 53;
+
+/// Where something wants to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Goal {
+    pub(super) host: Host,
+    pub(super) port: u16,
+    pub(super) protocol: Protocol,
+}
+
+/// What stands in the way of writing a grant for a goal.
+pub(super) const NAMES_NEED_NONE: &str =
+    "names are answered within the scope: port 53 needs no grant and cannot have one";
+
+/// What the grants of an agent say of a goal: those for it that are live, and those that give nothing.
+pub(super) fn facts(agent: &ObjectKey, goal: &Goal, desired: &Desired) -> Vec<String> {
+    let live = desired
+        .agents
+        .get(agent)
+        .map_or(&[][..], |agent| &agent.grants);
+    let near = live.iter().filter(|grant| {
+        grant.resource.host.opens(&goal.host) && grant.resource.port.get() == goal.port
+    });
+    let mut facts: Vec<String> = near.map(|grant| of_live(grant, goal)).collect();
+    let of_agent = desired
+        .grants
+        .iter()
+        .filter(|(_, standing)| standing.identity == *agent);
+    let ended = of_agent.filter(|(key, _)| live.iter().all(|grant| grant.key != **key));
+    facts.extend(ended.map(|(key, standing)| {
+        format!(
+            "AccessGrant {key} gives nothing: {}",
+            standing.reason.message()
+        )
+    }));
+    facts
+}
+
+fn of_live(grant: &LiveGrant, goal: &Goal) -> String {
+    let (granted, wanted) = (grant.resource.protocol, goal.protocol);
+    let other = if granted == wanted {
+        String::new()
+    } else {
+        let (granted, wanted) = (protocol_name(granted), protocol_name(wanted));
+        format!(", for {granted} and not for {wanted}")
+    };
+    let network = match &grant.resource.host {
+        Host::Network(network) => format!(", for all of {network}"),
+        Host::Name(_) | Host::Address(_) => String::new(),
+    };
+    format!(
+        "AccessGrant {} is live until {} and demands the level {}{other}{network}",
+        grant.key, grant.ends_at, grant.requires
+    )
+}
+
+/// The grant that would open a goal for processes of that level, or why there is none.
+pub(super) fn document(
+    agent: &ObjectKey,
+    goal: &Goal,
+    requires: Option<EvidenceLevel>,
+    desired: &Desired,
+) -> Result<GrantDocument, &'static str> {
+    if goal.port == DNS {
+        return Err(NAMES_NEED_NONE);
+    }
+    match (&goal.host, goal.protocol) {
+        (Host::Name(_), Protocol::Tcp | Protocol::Udp) => {
+            return Err("the kernel looks up no names: grant the service's address, or HTTPS");
+        }
+        (Host::Address(_) | Host::Network(_), Protocol::Https) => {
+            return Err(
+                "HTTPS needs a name to verify the service's certificate by: grant its name, or TCP",
+            );
+        }
+        (Host::Address(address), _) if is_virtual(&kernel_address(*address)) => {
+            return Err("that address stands for a name within one scope: grant the name");
+        }
+        _ => {}
+    }
+    let taken = desired.grants.keys().cloned().collect();
+    Ok(GrantDocument {
+        key: free_name(agent, &goal.host, goal.port, goal.protocol, &taken),
+        agent: agent.clone(),
+        host: goal.host.clone(),
+        port: goal.port,
+        protocol: goal.protocol,
+        requires,
+        allow_private: false,
+        comments: Vec::new(),
+    })
+}

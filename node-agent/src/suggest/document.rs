@@ -1,0 +1,120 @@
+//! One grant as a document that people read and `lanyard apply` takes.
+
+use std::fmt::Write as _;
+
+use lanyard_access::{evidence::EvidenceLevel, grant::Protocol, host::Host, object::ObjectKey};
+use serde_json::{Value, json};
+
+/// How long a grant lives that nobody chose the time of.
+const DURATION: &str = "8h";
+
+/// An `AccessGrant` that could be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantDocument {
+    /// Its own name.
+    pub key: ObjectKey,
+    /// The agent it is for, in the same namespace.
+    pub agent: ObjectKey,
+    /// What it opens.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// The evidence it demands; the identity's default when absent.
+    pub requires: Option<EvidenceLevel>,
+    /// Whether a name may lead to a private address.
+    pub allow_private: bool,
+    /// What it was made from, a line each.
+    pub comments: Vec<String>,
+}
+
+impl GrantDocument {
+    /// The document. Every value is a checked type, and a comment cannot leave its line.
+    pub fn yaml(&self) -> String {
+        let mut text = String::new();
+        for comment in &self.comments {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "# {}", readable(comment));
+        }
+        let _ = write!(
+            text,
+            "apiVersion: lanyard.dev/v1alpha1\nkind: AccessGrant\nmetadata:\n  name: {}\n  namespace: {}\nspec:\n  identityRef:\n    name: {}\n",
+            quoted(self.key.name.as_str()),
+            quoted(self.key.namespace.as_str()),
+            quoted(self.agent.name.as_str()),
+        );
+        if let Some(level) = self.requires {
+            let _ = writeln!(text, "  requires: {level}");
+        }
+        let _ = write!(
+            text,
+            "  resource:\n    host: {}\n    port: {}\n    protocol: {}\n",
+            quoted(&self.host.to_string()),
+            self.port,
+            protocol_name(self.protocol),
+        );
+        if self.allow_private {
+            text += "    # its name led to a private address\n    allowPrivate: true\n";
+        }
+        text += "  # from when it is first ready; choose what the task needs\n";
+        let _ = writeln!(text, "  duration: {DURATION}");
+        text
+    }
+
+    /// The same for programs.
+    pub fn json(&self) -> Value {
+        let mut resource = json!({
+            "host": self.host.to_string(),
+            "port": self.port,
+            "protocol": protocol_name(self.protocol),
+        });
+        if self.allow_private {
+            resource["allowPrivate"] = true.into();
+        }
+        let mut spec = json!({
+            "identityRef": { "name": self.agent.name.as_str() },
+            "resource": resource,
+            "duration": DURATION,
+        });
+        if let Some(level) = self.requires {
+            spec["requires"] = level.to_string().into();
+        }
+        json!({
+            "apiVersion": "lanyard.dev/v1alpha1",
+            "kind": "AccessGrant",
+            "metadata": {
+                "name": self.key.name.as_str(),
+                "namespace": self.key.namespace.as_str(),
+            },
+            "spec": spec,
+        })
+    }
+}
+
+/// As manifests write it.
+pub const fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Https => "HTTPS",
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+    }
+}
+
+/// A name of digits is a number without its quotes, and `no` is false.
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+/// Text of an agent, which may be hostile, on one line: a line break in a path could begin a document.
+pub fn readable(text: &str) -> String {
+    let is_plain = |c: char| !c.is_control() && (c.is_ascii() || c.is_alphanumeric());
+    text.chars().fold(String::new(), |mut text, c| {
+        if is_plain(c) {
+            text.push(c);
+        } else {
+            text.extend(c.escape_default());
+        }
+        text
+    })
+}
