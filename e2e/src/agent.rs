@@ -37,10 +37,16 @@ pub fn change_one_byte(program: &Path) -> Result<()> {
     fs::rename(&new, program).context("replace the program")
 }
 
-/// The Python that runs, not a link or a wrapper of it.
+/// The Python that runs, not a link or a wrapper of it: the system's, which every user may execute.
 pub fn python() -> Result<PathBuf> {
     let print = "import os, sys; print(os.path.realpath(sys.executable))";
-    let output = lab::run(Command::new("python3").args(["-c", print]))?;
+    let systems = Path::new("/usr/bin/python3");
+    let python = if systems.exists() {
+        systems
+    } else {
+        Path::new("python3")
+    };
+    let output = lab::run(Command::new(python).args(["-c", print]))?;
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     ensure!(path.is_absolute(), "python3 does not say where it is");
     Ok(path)

@@ -10,7 +10,7 @@ pub mod on_time;
 pub mod refused;
 pub mod revoked;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -47,6 +47,22 @@ pub struct Stage {
     pub lab: Lab,
 }
 
+/// Who may run which agent. What they run is in a folder that only root can write.
+fn policy(lab: &Lab, secret: &Path) -> String {
+    let programs = lab.path("programs");
+    let agent = |agent| {
+        format!(
+            "  - name: {agent}\n    allowedUsers: [{USER}]\n    allowPaths: [{}]\n",
+            programs.display()
+        )
+    };
+    format!(
+        "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n",
+        AGENTS.map(agent).concat(),
+        secret.display()
+    )
+}
+
 impl Stage {
     /// Sets the stage.
     pub fn set() -> Result<Self> {
@@ -55,13 +71,7 @@ impl Stage {
         let (curl, python) = (agent::curl(&lab)?, agent::python()?);
         let secret = lab.write("secrets/token", format!("{TOKEN}\n"))?;
         std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        let policy = format!(
-            "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n",
-            AGENTS
-                .map(|agent| format!("  - name: {agent}\n    allowedUsers: [{USER}]\n"))
-                .concat(),
-            secret.display()
-        );
+        let policy = policy(&lab, &secret);
         lab.write("local.yaml", policy)?;
         let stage_manifests = [
             (

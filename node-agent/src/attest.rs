@@ -120,6 +120,11 @@ impl Verdict {
         self.level.err().or(self.lower)
     }
 
+    /// That of an image that ended before it was looked at.
+    pub const fn gone() -> Self {
+        Self::none(AttestationReason::NotObserved)
+    }
+
     const fn none(reason: AttestationReason) -> Self {
         Self {
             level: Err(reason),

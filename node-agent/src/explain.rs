@@ -136,20 +136,23 @@ fn refused_process(
 ) -> Told {
     let path = process.path.as_deref().unwrap_or("the executed file");
     let mut facts = vec![format!("process {} executed {path}", process.pid)];
-    if let Some(digest) = process.sha256 {
-        facts.push(format!("the SHA-256 of what it executed is {digest}"));
-    }
-    if let Some(digest) = listed {
-        facts.push(format!(
-            "AgentIdentity {agent} lists {digest} for that path"
-        ));
-    }
+    facts.extend(digests(agent, process, listed));
     Told {
         summary: format!("{path} is not the agent {agent}: {}.", reason.message()),
         facts,
         remedy: remedy::of_identity(agent, reason),
         yaml: remedy::identity_yaml(agent, process, reason),
     }
+}
+
+/// What was executed, and what should have been.
+fn digests(agent: &ObjectKey, process: &Process, listed: Option<Sha256Digest>) -> Vec<String> {
+    let executed = process
+        .sha256
+        .map(|digest| format!("the SHA-256 of what it executed is {digest}"));
+    let listed =
+        listed.map(|digest| format!("AgentIdentity {agent} lists {digest} for that path"));
+    executed.into_iter().chain(listed).collect()
 }
 
 /// What is told of a refused connection.
@@ -216,6 +219,9 @@ fn refused_connection(refused: &Refused<'_>, desired: &Desired) -> Told {
         return Told { summary, ..told };
     }
     let mut facts = vec![known(agent, process)];
+    if process.reason == Some(AttestationReason::DigestMismatch) {
+        facts.extend(digests(agent, process, listed(agent, process, desired)));
+    }
     let mut remedy = remedy::of_connection(agent, reason);
     let mut yaml = remedy::connection_yaml(agent, reason, refused.path);
     let is_granted = matches!(
@@ -249,11 +255,11 @@ fn known(agent: &ObjectKey, process: &Process) -> String {
     let program = program(process);
     match (process.level, process.reason) {
         (Some(level), Some(why)) => format!(
-            "{program} is known as {agent} at the level {level}, no better: {}",
+            "{program} is known as {agent} at the level {level}, no better ({why}): {}",
             why.message()
         ),
         (Some(level), None) => format!("{program} is known as {agent} at the level {level}"),
-        (None, Some(why)) => format!("{program} has no identity: {}", why.message()),
+        (None, Some(why)) => format!("{program} has no identity ({why}): {}", why.message()),
         (None, None) => format!("nothing is known of {program}"),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use lanyard_access::evidence::EvidenceLevel;
 use lanyard_node_agent_abi::{
-    event::ExecEvent,
+    event::{ExecEvent, RefusalEvent},
     process::{ExecId, Image},
 };
 use lanyard_protocol::record::Process;
@@ -26,6 +26,8 @@ pub struct KnownImage {
     pub facts: Option<FileFacts>,
     /// What it is; nothing while it is looked at.
     pub verdict: Option<Verdict>,
+    /// What it did that is told of when it is settled.
+    waiting: Vec<RefusalEvent>,
     /// What it came from, as far as its own level goes by that.
     pub origin: Origin,
     settled: watch::Sender<bool>,
@@ -112,6 +114,7 @@ impl Images {
                 event,
                 facts: None,
                 verdict: None,
+                waiting: Vec::new(),
                 origin: Origin::of(&event),
                 settled,
             },
@@ -124,6 +127,32 @@ impl Images {
         if let Some(image) = self.running.get_mut(&exec_id) {
             image.facts = Some(facts);
         }
+    }
+
+    /// Keeps what an image did until it is settled. False when there is no room for more.
+    pub fn wait(&mut self, event: &RefusalEvent) -> bool {
+        const MOST: usize = 32;
+        let image = self.running.get_mut(&event.exec_id);
+        let image = image.filter(|image| image.waiting.len() < MOST);
+        image.is_some_and(|image| {
+            image.waiting.push(*event);
+            true
+        })
+    }
+
+    /// An image ended before it was looked at: nothing more will be known of it.
+    pub fn give_up(&mut self, exec_id: ExecId) {
+        if let Some(image) = self.running.get_mut(&exec_id)
+            && image.verdict.is_none()
+        {
+            image.verdict = Some(Verdict::gone());
+        }
+    }
+
+    /// Takes what waited for an image to be settled, or to end.
+    pub fn take_waiting(&mut self, exec_id: ExecId) -> Vec<RefusalEvent> {
+        let image = self.running.get_mut(&exec_id);
+        image.map_or_else(Vec::new, |image| std::mem::take(&mut image.waiting))
     }
 
     /// What an image came from: as its parent is now, if that still runs, else as the kernel knew it then.

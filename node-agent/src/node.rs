@@ -137,8 +137,17 @@ impl Node {
         Ok(node)
     }
 
-    /// The kernel refused something.
+    /// The kernel refused something. What an observed process did is taken down once it is known how well it is
+    /// known: events of several rings come in no order.
     pub fn on_refusal(&mut self, event: &RefusalEvent, now: Moment) {
+        let is_looked_at = self
+            .images
+            .get(event.exec_id)
+            .is_some_and(|image| image.verdict.is_none());
+        let is_observed = event.marks & refusal::OBSERVED != 0;
+        if is_observed && is_looked_at && self.images.wait(event) {
+            return;
+        }
         let Some(scope) = self.scopes.get(&event.scope) else {
             return;
         };

@@ -3,7 +3,7 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{Evidence, Stage, USER};
 use crate::{
@@ -87,14 +87,17 @@ pub fn swapped_script_lowers_the_level(stage: &Stage) -> Result<Evidence> {
             .output()
     };
     let honest = run(&kept)?;
-    let swappable = run(&own)?;
-    let explained = stage.lanyard.explain_last("ScriptWritable")?;
     ensure!(
         honest.stdout == b"200\n",
         "the kept script: {honest:?} {}",
         stage.lanyard.daemon_log()
     );
+    let swappable = run(&own)?;
     ensure!(swappable.stdout.is_empty(), "its own script: {swappable:?}");
+    let explained = stage
+        .lanyard
+        .explain_last("ScriptWritable")
+        .with_context(|| format!("{swappable:?}"))?;
     Ok(vec![
         "a listed script that only root can change gets through".to_owned(),
         "the same script where the agent's user can change it is known less well, and refused:"

@@ -110,6 +110,10 @@ impl Node {
 
     /// An image's last process ended.
     pub fn on_ended(&mut self, exec_id: ExecId) {
+        for event in self.images.take_waiting(exec_id) {
+            self.images.give_up(exec_id);
+            self.on_refusal(&event, Moment::now());
+        }
         self.images.ended(exec_id);
         self.flows.forget_image(exec_id);
     }
@@ -204,6 +208,9 @@ impl Node {
             }
         }
         self.release_held(exec_id);
+        for event in self.images.take_waiting(exec_id) {
+            self.on_refusal(&event, now);
+        }
     }
 
     /// Brings connections that were held for an image under their grants, if it is settled.
