@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lanyard_node_agent_abi::{
     cause::Cause,
     grant::carrier,
-    process::{ScopePorts, level},
+    process::{ScopeSettings, level},
 };
 
 use super::{destination::Family, node::Node, peer::Peer};
@@ -60,7 +60,7 @@ s.send(b'x')";
         assert_eq!(node.other_refusals(), [], "{code}");
     }
     let (scope, before) = (node.scope, node.maps().counters().unwrap());
-    node.maps().set_ports(scope, ScopePorts::ZERO).unwrap();
+    node.maps().set_settings(scope, ScopeSettings::ZERO).unwrap();
     actors[held].attempt(&connect).unwrap_err();
     assert_eq!(risen(&mut node, &before), [(Cause::NoBroker.name(), 1)]);
     node.refusal(Cause::NoBroker);

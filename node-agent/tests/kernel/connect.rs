@@ -113,7 +113,7 @@ fn a_grant_of_an_ipv4_address_counts_however_it_is_named() {
         ..to
     };
     actor.connect(&mapped).unwrap();
-    let key = node.key(level::IMAGE, &to);
+    let key = node.key(&to);
     node.maps().remove_grant(key).unwrap();
     assert_eq!(actor.connect(&mapped), Err("EPERM".into()));
     assert_eq!(actor.connect(&to), Err("EPERM".into()));

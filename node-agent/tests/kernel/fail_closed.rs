@@ -7,7 +7,7 @@ use lanyard_node_agent::kernel::Kernel;
 use lanyard_node_agent_abi::{
     cause::Cause,
     grant::carrier,
-    process::{Image, ScopePorts, level},
+    process::{Image, ScopeSettings, level},
 };
 
 use super::{
@@ -40,7 +40,7 @@ fn without_a_broker_nothing_is_carried() {
     let mut node = Node::start();
     let mut inside = [node.attested(level::IMAGE), node.enter()];
     let scope = node.scope;
-    node.maps().set_ports(scope, ScopePorts::ZERO).unwrap();
+    node.maps().set_settings(scope, ScopeSettings::ZERO).unwrap();
     for family in Family::ALL {
         let to = family.to(family.imaginary(), 443);
         node.grant(level::IMAGE, &to, carrier::BROKER);
@@ -74,13 +74,13 @@ fn without_a_broker_nothing_is_carried() {
 fn without_a_broker_for_ipv6_only_ipv6_is_refused() {
     let mut node = Node::start();
     let mut actor = node.enter();
-    let ports = ScopePorts {
+    let ports = ScopeSettings {
         tcp6: 0,
         dns6: 0,
         ..node.broker.ports()
     };
     let scope = node.scope;
-    node.maps().set_ports(scope, ports).unwrap();
+    node.maps().set_settings(scope, ports).unwrap();
     for family in Family::ALL {
         let connected = actor.connect(&family.to(family.imaginary(), 443));
         assert_eq!(connected.is_ok(), family != Family::V6, "{family:?}");
@@ -93,7 +93,7 @@ fn a_direct_grant_needs_no_broker() {
     let mut node = Node::start();
     let mut actor = node.attested(level::IMAGE);
     let scope = node.scope;
-    node.maps().set_ports(scope, ScopePorts::ZERO).unwrap();
+    node.maps().set_settings(scope, ScopeSettings::ZERO).unwrap();
     let (peer, to) = host(Family::V4);
     node.grant(level::IMAGE, &to, carrier::DIRECT);
     actor.connect(&to).unwrap();
@@ -150,9 +150,12 @@ fn an_image_that_has_ended_is_not_attested() {
     node.ended(exec_id);
     let image = Image {
         principal: 1,
-        level: u32::from(level::IMAGE),
+        level: level::IMAGE,
+        children: 0,
+        settled: 1,
+        reserved: 0,
     };
-    node.maps().attest(exec_id, image).unwrap();
+    assert!(!node.maps().attest(exec_id, image).unwrap());
     assert!(node.maps().images().is_empty());
 }
 

@@ -158,7 +158,7 @@ fn a_broker_without_any_privilege_reads_tags() {
     let mut ports = node.broker.ports();
     ports.tcp4 = u16::try_from(port).unwrap().to_be();
     let scope = node.scope;
-    node.maps().set_ports(scope, ports).unwrap();
+    node.maps().set_settings(scope, ports).unwrap();
 
     let mut actor = node.attested(level::IMAGE);
     actor.connect(&to).unwrap();

@@ -3,7 +3,7 @@
 mod events;
 mod leftovers;
 
-use std::{fs, os::fd::AsFd, path::Path, process};
+use std::{collections::BTreeMap, fs, os::fd::AsFd, path::Path, process};
 
 use lanyard_node_agent::{
     kernel::{Kernel, Maps, clock::Moment},
@@ -11,11 +11,11 @@ use lanyard_node_agent::{
 };
 use lanyard_node_agent_abi::{
     grant::{Grant, GrantKey, Slot},
-    process::{ArmedFile, Image},
+    process::{ArmedFile, Image, children, level},
 };
 
 use super::{
-    actor::{Actor, Gate},
+    actor::{Actor, Gate, python},
     destination::Destination,
     network::Network,
     peer::Broker,
@@ -41,6 +41,7 @@ pub(crate) struct Node {
     kernel: Option<Kernel>,
     heard: Heard,
     slots: u32,
+    granted: BTreeMap<([u8; 16], u16), Grant>,
     leftovers: Leftovers,
     _network: Network,
 }
@@ -53,12 +54,13 @@ impl Node {
         let leftovers = Leftovers::of(number);
         let mut node = Self {
             scope,
-            principal: scope + 500,
+            principal: scope,
             broker: Broker::listen(),
             cgroup: leftovers.cgroup.clone(),
             kernel: None,
             heard: Heard::default(),
             slots: 0,
+            granted: BTreeMap::new(),
             leftovers,
             _network: network,
         };
@@ -73,7 +75,8 @@ impl Node {
     /// A node agent starts; whether it found its programs at work.
     pub(crate) fn agent_starts(&mut self) -> bool {
         let opened = Kernel::open(self.name(), &attach_root());
-        let kernel = opened.unwrap_or_else(|error| panic!("{error}"));
+        let mut kernel = opened.unwrap_or_else(|error| panic!("{error}"));
+        kernel.maps.set_lease(NEVER).expect("let grants hold");
         self.kernel.insert(kernel).adopted
     }
 
@@ -110,8 +113,13 @@ impl Node {
         admitted.expect("put a process into the scope");
     }
 
-    /// A process that was executed in the scope and nobody has looked at yet.
+    /// The scope's root, executed and not yet looked at.
     pub(crate) fn enter(&mut self) -> Actor {
+        self.enter_armed(python())
+    }
+
+    /// A process that came into the scope from outside and executed something there.
+    pub(crate) fn enter_from_outside(&mut self) -> Actor {
         let gate = self.gate();
         self.pass(gate)
     }
@@ -141,13 +149,20 @@ impl Node {
     }
 
     pub(crate) fn attest(&mut self, actor: &Actor, principal: u32, level: u8) {
+        self.settle(actor, principal, level, children::NONE);
+    }
+
+    /// Says what an image is, and what its executions inherit.
+    pub(crate) fn settle(&mut self, actor: &Actor, principal: u32, level: u8, children: u8) {
         let image = Image {
             principal,
-            level: u32::from(level),
+            level,
+            children,
+            settled: 1,
+            reserved: 0,
         };
-        self.maps()
-            .attest(actor.exec_id, image)
-            .expect("attest an image");
+        let attested = self.maps().attest(actor.exec_id, image);
+        assert!(attested.expect("attest an image"), "the image runs");
     }
 
     /// Grants a destination to the agent at one level, without an end, in a slot of its own.
@@ -155,21 +170,23 @@ impl Node {
         self.slots += 1;
         let slot = self.slots;
         self.end_at(slot, NEVER);
-        let key = self.key(level, to);
-        let grant = Grant {
-            slot,
-            carrier: u32::from(carrier),
-        };
+        let key = self.key(to);
+        let place = usize::from(level - level::SCOPE);
+        let known = (to.bytes(), to.port());
+        let mut grant = self.granted.get(&known).copied().unwrap_or(Grant::ZERO);
+        grant.slots[place] = slot;
+        grant.carrier = u32::from(carrier);
+        self.granted.insert(known, grant);
         self.maps().set_grant(key, grant).expect("write a grant");
         slot
     }
 
-    pub(crate) fn key(&self, level: u8, to: &Destination) -> GrantKey {
+    pub(crate) fn key(&self, to: &Destination) -> GrantKey {
         GrantKey {
             principal: self.principal,
             port: to.port().to_be(),
             protocol: 6,
-            level,
+            reserved: 0,
             address: to.bytes(),
         }
     }
@@ -222,6 +239,8 @@ pub(crate) fn armed(file: &Path) -> ArmedFile {
     ArmedFile {
         inode: metadata.ino(),
         device: kernel_device(metadata.dev()),
+        level: 0,
+        children: 0,
         reserved: 0,
     }
 }

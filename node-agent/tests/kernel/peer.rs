@@ -7,7 +7,7 @@ use std::{
 };
 
 use lanyard_node_agent_abi::{
-    process::ScopePorts,
+    process::ScopeSettings,
     tag::{SOCKET_LEVEL, SOCKET_OPTION_TAG, Tag},
 };
 
@@ -169,12 +169,13 @@ impl Broker {
         }
     }
 
-    pub(crate) fn ports(&self) -> ScopePorts {
-        ScopePorts {
+    pub(crate) fn ports(&self) -> ScopeSettings {
+        ScopeSettings {
             tcp4: self.tcp4.port().to_be(),
             tcp6: self.tcp6.port().to_be(),
             dns4: self.dns4.address().port().to_be(),
             dns6: self.dns6.address().port().to_be(),
+            marks: 0,
         }
     }
 }

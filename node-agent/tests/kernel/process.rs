@@ -222,7 +222,10 @@ fn an_image_is_attested_for_every_fork_of_it() {
     let exec_id = exec_id_of(&mut node, child).unwrap();
     let expected = Image {
         principal,
-        level: u32::from(level::IMAGE),
+        level: level::IMAGE,
+        children: 0,
+        settled: 1,
+        reserved: 0,
     };
     assert_eq!(node.maps().images().get(&exec_id), Some(&expected));
     node.maps().forget_image(exec_id).unwrap();

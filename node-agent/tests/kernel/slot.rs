@@ -2,7 +2,7 @@
 
 use lanyard_node_agent_abi::{
     cause::Cause,
-    grant::{Grant, carrier},
+    grant::{Grant, SLOTS, carrier},
     process::level,
 };
 
@@ -112,10 +112,10 @@ fn a_grant_without_a_slot_of_this_node_opens_nothing() {
     let mut node = Node::start();
     let (peer, to) = host();
     let mut actor = node.attested(level::IMAGE);
-    let key = node.key(level::IMAGE, &to);
-    for slot in [0, 65_536, u32::MAX] {
+    let key = node.key(&to);
+    for slot in [0, SLOTS, u32::MAX] {
         let grant = Grant {
-            slot,
+            slots: [0, 0, slot],
             carrier: u32::from(carrier::DIRECT),
         };
         node.maps().set_grant(key, grant).unwrap();

@@ -99,7 +99,7 @@ impl Node {
         } = &mut self.kernel.as_mut().expect("a living node agent").rings;
         self.heard
             .execs
-            .extend(std::iter::from_fn(|| execs.next_exec()));
+            .extend(std::iter::from_fn(|| execs.next_exec()).map(|record| record.event));
         self.heard
             .refusals
             .extend(std::iter::from_fn(|| refusals.next_refusal()));
