@@ -149,6 +149,8 @@ impl Lanyard {
             .args(command)
             .current_dir(home.join("project"))
             .env("HOME", home)
+            // Cargo sets it for tests; for an agent it is a variable that changes what it loads.
+            .env_remove("LD_LIBRARY_PATH")
             .stdin(Stdio::null());
         started
     }

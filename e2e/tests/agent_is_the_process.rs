@@ -81,7 +81,7 @@ listed, own, address, port = sys.argv[1:]
 shutil.copy(listed, own)
 for program in listed, own:
     done = subprocess.run([program, address, port], capture_output=True, text=True)
-    print(done.returncode, done.stdout[-24:].strip() or done.stderr.strip(), flush=True)
+    print(done.returncode, done.stdout.strip()[-24:] or done.stderr.strip(), flush=True)
 ";
     let stage = Stage::set().unwrap();
     let dial = agent::dial(&stage.lab, "dial").unwrap();

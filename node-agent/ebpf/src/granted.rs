@@ -93,7 +93,7 @@ fn open(grant: &Grant, at_level: u8) -> Result<Granted, Miss> {
         || (at_level < level::IMAGE && is_open(image));
     if above {
         Err(Miss::NotAtThisLevel)
-    } else if scope | lineage | image != 0 {
+    } else if own != 0 {
         Err(Miss::Ended)
     } else {
         Err(Miss::Nothing)

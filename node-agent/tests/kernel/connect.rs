@@ -29,6 +29,7 @@ fn a_process_that_nobody_attested_is_held_at_the_broker() {
     let mut actor = node.enter();
     for family in Family::ALL {
         let (peer, to) = host(family);
+        node.grant(level::IMAGE, &to, carrier::DIRECT);
         actor.connect(&to).unwrap();
         let broker = node.broker.tcp(family);
         let tag = broker.accept().tag().expect("a tag");

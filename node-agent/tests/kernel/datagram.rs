@@ -1,6 +1,11 @@
-//! UDP that does not go to a resolver: it goes nowhere.
+//! UDP that does not go to a resolver: it goes where each datagram is granted.
 
-use lanyard_node_agent_abi::{cause::Cause, grant::carrier, process::level};
+use lanyard_node_agent_abi::{
+    cause::Cause,
+    grant::{Grant, GrantKey, carrier},
+    process::level,
+};
+use serde_json::json;
 
 use super::{
     actor::Actor,
@@ -98,18 +103,20 @@ fn a_datagram_to_anything_but_a_resolver_is_refused() {
     let mut node = Node::start();
     let mut outside = node.outside();
     let mut inside = [
-        node.attested(level::IMAGE),
-        node.enter(),
-        node.refused(),
-        node.moved_in(),
+        (node.attested(level::IMAGE), Cause::NoGrant),
+        (node.enter(), Cause::NoGrant),
+        (node.refused(), Cause::ImageRefused),
+        (node.moved_in(), Cause::NoProcess),
     ];
     for family in Family::ALL {
         for address in [family.real(), family.imaginary()] {
             let host = Datagrams::at(address, 0);
             let to = family.to(address, host.address().port());
-            for actor in &mut inside {
+            for (actor, cause) in &mut inside {
                 assert_eq!(send_to(actor, &to), Err("EPERM".into()), "{to:?}");
-                let event = node.refusal(Cause::NoGrant);
+                // A virtual address is nobody's to send to.
+                let is_virtual = address == family.imaginary();
+                let event = node.refusal(if is_virtual { Cause::NoGrant } else { *cause });
                 assert_eq!((event.address, event.protocol), (to.bytes(), 17), "{to:?}");
                 assert_eq!(
                     (event.port, event.tgid),
@@ -122,6 +129,73 @@ fn a_datagram_to_anything_but_a_resolver_is_refused() {
             assert_eq!(host.receive().0, "hello", "{to:?}");
         }
     }
+}
+
+/// Lets the agent send datagrams to that destination, at `IMAGE`.
+fn grant_datagrams(node: &mut Node, to: &Destination) -> u32 {
+    const UDP: u8 = 17;
+    let slot = node.new_slot();
+    let key = GrantKey {
+        protocol: UDP,
+        ..node.key(to)
+    };
+    let grant = Grant {
+        slots: [0, 0, slot],
+        carrier: u32::from(carrier::DIRECT),
+    };
+    node.maps().set_grant(key, grant).unwrap();
+    slot
+}
+
+#[test]
+fn a_granted_flow_of_datagrams_goes_both_ways_until_it_ends() {
+    let mut node = Node::start();
+    let mut actor = node.attested(level::IMAGE);
+    for family in Family::ALL {
+        let (host, other) = (
+            Datagrams::at(family.real(), 0),
+            Datagrams::at(family.real(), 0),
+        );
+        let to = family.to(family.real(), host.address().port());
+        let elsewhere = family.to(family.real(), other.address().port());
+        let slot = grant_datagrams(&mut node, &to);
+        for way in [connect_datagrams, send_to] {
+            way(&mut actor, &to).unwrap();
+            if way == connect_datagrams as fn(&mut Actor, &Destination) -> Result<(), String> {
+                actor.run("s.send(b'hello')");
+            }
+            let (text, from) = host.receive();
+            assert_eq!(text, "hello", "{family:?}");
+            // Nobody else is heard on that socket.
+            other.answer("forged", from);
+            host.answer("answer", from);
+            assert_eq!(actor.run("s.recv(100).decode()"), json!("answer"), "{family:?}");
+        }
+        assert_eq!(send_to(&mut actor, &elsewhere), Err("EPERM".into()));
+        assert!(other.has_nothing(), "{family:?}");
+        connect_datagrams(&mut actor, &to).unwrap();
+        node.end_at(slot, 0);
+        assert_eq!(actor.attempt("s.send(b'late')"), Err("EPERM".into()));
+        assert_eq!(send_to(&mut actor, &to), Err("EPERM".into()));
+        assert!(host.has_nothing(), "{family:?}");
+    }
+}
+
+#[test]
+fn datagrams_of_an_image_that_is_looked_at_are_lost_and_then_arrive() {
+    let mut node = Node::start();
+    let mut actor = node.enter();
+    let host = Datagrams::at(Family::V4.real(), 0);
+    let to = Family::V4.to(Family::V4.real(), host.address().port());
+    grant_datagrams(&mut node, &to);
+    connect_datagrams(&mut actor, &to).unwrap();
+    actor.run("s.send(b'early')");
+    send_to(&mut actor, &to).unwrap();
+    assert!(host.has_nothing(), "nobody knows yet who it is");
+    let principal = node.principal;
+    node.attest(&actor, principal, level::IMAGE);
+    send_to(&mut actor, &to).unwrap();
+    assert_eq!(host.receive().0, "hello");
 }
 
 #[test]

@@ -136,10 +136,10 @@ fn bracketed(ip: &str) -> String {
 fn a_client_cannot_read_the_tag_of_its_own_socket() {
     let mut node = Node::start();
     let to = imaginary(Family::V4);
+    node.grant(level::IMAGE, &to, carrier::BROKER);
     let mut held = node.enter();
     held.connect(&to).unwrap();
     assert_eq!(held.attempt(ASK), Err(UNKNOWN.into()));
-    node.grant(level::IMAGE, &to, carrier::BROKER);
     let mut attested = node.attested(level::IMAGE);
     attested.connect(&to).unwrap();
     assert_eq!(attested.attempt(ASK), Err(UNKNOWN.into()));

@@ -87,7 +87,7 @@ fn an_attested_image_without_that_grant_loses_it() {
     let principal = node.principal;
     node.attest(&actor, principal, level::SCOPE);
     actor.send("secret");
-    let event = node.refusal(Cause::NoGrant);
+    let event = node.refusal(Cause::EvidenceTooLow);
     assert_eq!((event.scope, event.address), (node.scope, to.bytes()));
     assert!(accepted.has_nothing());
 }
@@ -96,6 +96,7 @@ fn an_attested_image_without_that_grant_loses_it() {
 fn a_hold_ends_by_itself() {
     let mut node = Node::start();
     let to = Family::V4.to(Family::V4.imaginary(), 443);
+    node.grant(level::IMAGE, &to, carrier::BROKER);
     let (mut actor, mut accepted) = hold(&mut node, &to);
     let held_until = accepted.tag().expect("a tag").held_until;
     actor.send("early");

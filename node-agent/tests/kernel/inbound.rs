@@ -59,13 +59,18 @@ fn a_port_that_a_scope_took_first_does_not_lead_it_to_a_host() {
         "s = socket.socket()\ns.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\ns.bind(('127.0.0.1', 0))",
     );
     let taken = port(&mut actor, "s");
+    let to = Family::V4.to("127.0.0.1".parse().unwrap(), taken);
+    assert_eq!(
+        actor.connect(&to),
+        Err("ECONNREFUSED".into()),
+        "nobody listens"
+    );
     let mut daemon = node.outside();
     daemon.run(&format!(
         "listener = socket.create_server(('127.0.0.1', {taken}))\nlistener.settimeout(0)"
     ));
-    let to = Family::V4.to("127.0.0.1".parse().unwrap(), taken);
     assert_eq!(actor.connect(&to), Err("EPERM".into()));
-    node.refusal(Cause::NoGrant);
+    node.refusal(Cause::OtherListener);
     assert_eq!(daemon.attempt("listener.accept()"), Err("EAGAIN".into()));
     reach(to.address).unwrap();
     daemon.run("listener.accept() and None");
@@ -79,32 +84,97 @@ fn the_brokers_own_port_is_no_way_around_a_verdict() {
     assert_eq!(refused.connect(&at_broker), Err("EPERM".into()));
     let mut attested = node.attested(level::IMAGE);
     assert_eq!(attested.connect(&at_broker), Err("EPERM".into()));
-    let mut held = node.enter();
-    held.connect(&at_broker).unwrap();
-    // It comes as what it is: a wish to reach that port, by an image that nobody attested.
-    let tag = node.broker.tcp4.accept().tag().expect("a tag");
-    assert_eq!(
-        (tag.carrier, tag.address),
-        (carrier::HOLD, at_broker.bytes())
-    );
+    node.refusal(Cause::OtherListener);
+    let mut new = node.enter();
+    assert_eq!(new.connect(&at_broker), Err("EPERM".into()));
     assert!(node.broker.tcp4.has_nobody());
 }
 
 #[test]
-fn two_processes_of_a_scope_do_not_meet_on_loopback_without_a_grant() {
+fn processes_of_a_scope_meet_on_loopback_and_meet_nobody_else_there() {
     let mut node = Node::start();
-    let (mut one, mut other) = (node.attested(level::IMAGE), node.attested(level::IMAGE));
-    one.run("listener = socket.create_server(('127.0.0.1', 0))");
-    let to = Family::V4.to("127.0.0.1".parse().unwrap(), port(&mut one, "listener"));
-    assert_eq!(other.connect(&to), Err("EPERM".into()));
-    assert_eq!(
-        one.connect(&to),
-        Err("EPERM".into()),
-        "not even with itself"
-    );
+    let (mut one, mut other) = (node.attested(level::IMAGE), node.enter());
+    for (listen, ip) in [
+        ("('127.0.0.1', 0)", "127.0.0.1"),
+        ("('0.0.0.0', 0)", "127.0.0.2"),
+        ("('0.0.0.0', 0)", "0.0.0.0"),
+        ("('::1', 0), family=socket.AF_INET6", "::1"),
+        ("('::', 0), family=socket.AF_INET6", "::"),
+    ] {
+        one.run(&format!("listener = socket.create_server({listen})"));
+        let family = if ip.contains(':') {
+            Family::V6
+        } else {
+            Family::V4
+        };
+        let to = family.to(ip.parse().unwrap(), port(&mut one, "listener"));
+        other.connect(&to).unwrap();
+        other.run("s.settimeout(20)");
+        one.run("accepted = listener.accept()[0]\naccepted.settimeout(20)");
+        other.send("hello");
+        assert_eq!(one.run("accepted.recv(5).decode()"), json!("hello"), "{ip}");
+        one.run("accepted.sendall(b'answer')\naccepted.close()");
+        assert_eq!(other.receive(6).unwrap(), "answer", "{ip}");
+        assert_eq!(other.run("s.recv(1).decode()"), json!(""), "{ip}: its end");
+    }
     let host = Peer::at("127.0.0.1".parse().unwrap());
-    let granted = Family::V4.to("127.0.0.1".parse().unwrap(), host.port());
-    node.grant(level::IMAGE, &granted, carrier::DIRECT);
-    other.connect(&granted).unwrap();
+    let outside = Family::V4.to("127.0.0.1".parse().unwrap(), host.port());
+    assert_eq!(one.connect(&outside), Err("EPERM".into()));
+    node.refusal(Cause::OtherListener);
+    assert!(host.has_nobody());
+    node.grant(level::IMAGE, &outside, carrier::DIRECT);
+    one.connect(&outside).unwrap();
     host.accept();
+}
+
+/// Of a group of listeners on one port the kernel chooses by both ends of a connection, not by who asked first.
+#[test]
+fn a_scope_that_joins_a_hosts_group_of_listeners_never_reaches_the_host() {
+    let mut node = Node::start();
+    let (mut inside, mut outside) = (node.attested(level::IMAGE), node.outside());
+    const GROUP: &str = "listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(('127.0.0.1', NUMBER))
+listener.listen(64)
+listener.settimeout(0)";
+    outside.run(&GROUP.replace("NUMBER", "0"));
+    let shared = port(&mut outside, "listener");
+    inside.run(&GROUP.replace("NUMBER", &shared.to_string()));
+    let tries = format!(
+        "reached = 0
+for _ in range(24):
+    s = socket.socket()
+    s.settimeout(0.2)
+    reached += s.connect_ex(('127.0.0.1', {shared})) == 0
+    s.close()"
+    );
+    inside.run(&tries);
+    assert_eq!(outside.attempt("listener.accept()"), Err("EAGAIN".into()));
+    let reached = inside.run("reached").as_u64().unwrap();
+    assert!(reached > 0, "its own listener is reached by some");
+    reach(format!("127.0.0.1:{shared}").parse().unwrap()).unwrap();
+}
+
+#[test]
+fn datagrams_of_a_scope_meet_on_loopback_and_meet_nobody_else_there() {
+    let mut node = Node::start();
+    let (mut one, mut other, mut outside) =
+        (node.attested(level::IMAGE), node.enter(), node.outside());
+    const BIND: &str = "u = socket.socket(type=socket.SOCK_DGRAM)
+u.bind(('127.0.0.1', 0))
+u.settimeout(20)";
+    one.run(BIND);
+    other.run(BIND);
+    outside.run(BIND);
+    let (here, there) = (port(&mut one, "u"), port(&mut outside, "u"));
+    other.run(&format!("u.sendto(b'hello', ('127.0.0.1', {here}))"));
+    one.run("text, sender = u.recvfrom(100)");
+    assert_eq!(one.run("text.decode()"), json!("hello"));
+    one.run("u.sendto(b'answer', sender)");
+    assert_eq!(other.run("u.recv(100).decode()"), json!("answer"));
+    let wrong = format!("u.sendto(b'out', ('127.0.0.1', {there}))");
+    assert_eq!(other.attempt(&wrong), Err("EPERM".into()));
+    node.refusal(Cause::OtherListener);
+    outside.run("u.settimeout(0)");
+    assert_eq!(outside.attempt("u.recv(100)"), Err("EAGAIN".into()));
 }

@@ -167,9 +167,7 @@ impl Node {
 
     /// Grants a destination to the agent at one level, without an end, in a slot of its own.
     pub(crate) fn grant(&mut self, level: u8, to: &Destination, carrier: u8) -> u32 {
-        self.slots += 1;
-        let slot = self.slots;
-        self.end_at(slot, NEVER);
+        let slot = self.new_slot();
         let key = self.key(to);
         let place = usize::from(level - level::SCOPE);
         let known = (to.bytes(), to.port());
@@ -178,6 +176,14 @@ impl Node {
         grant.carrier = u32::from(carrier);
         self.granted.insert(known, grant);
         self.maps().set_grant(key, grant).expect("write a grant");
+        slot
+    }
+
+    /// A slot of a test's own, without an end.
+    pub(crate) fn new_slot(&mut self) -> u32 {
+        self.slots += 1;
+        let slot = self.slots;
+        self.end_at(slot, NEVER);
         slot
     }
 

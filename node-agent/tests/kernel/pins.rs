@@ -10,8 +10,9 @@ use lanyard_node_agent::kernel::{Kernel, KernelError, PinError};
 use lanyard_node_agent_abi::{cause::Cause, grant::carrier, process::level};
 
 use super::{
+    actor::python,
     destination::{Destination, Family},
-    node::{Node, attach_root},
+    node::{Node, armed, attach_root},
     peer::Peer,
     wait::until,
 };
@@ -51,6 +52,9 @@ fn everything_is_enforced_when_the_node_agent_is_dead() {
     let (other, elsewhere) = host();
     node.grant(level::IMAGE, &to, carrier::DIRECT);
     let mut actor = node.attested(level::IMAGE);
+    let root = node.gate();
+    node.maps().arm(root.pid(), armed(python())).unwrap();
+    let entered = node.gate();
     node.agent_dies();
 
     actor.connect(&to).unwrap();
@@ -59,10 +63,12 @@ fn everything_is_enforced_when_the_node_agent_is_dead() {
     let raw = "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)";
     assert_eq!(actor.attempt(raw), Err("EPROTONOSUPPORT".into()));
     // What starts now has nobody to attest it: it is held, and reaches nothing.
-    let mut new = node.gate().open();
+    let mut new = root.open();
     new.connect(&to).unwrap();
     let tag = node.broker.tcp4.accept().tag().expect("a tag");
     assert_eq!((tag.carrier, tag.tgid), (carrier::HOLD, new.pid));
+    let mut entered = entered.open();
+    assert_eq!(entered.connect(&to), Err("EPERM".into()));
     assert!(peer.has_nobody() && other.has_nobody());
 }
 

@@ -162,7 +162,7 @@ fn a_resolvers_socket_talks_to_nobody_else() {
             Err("EPERM".into()),
             "{family:?}"
         );
-        let event = node.refusal(of_packet(family, Cause::OtherPeer));
+        let event = node.refusal(of_packet(family, Cause::Untagged));
         assert_eq!((event.tgid, event.protocol), (actor.pid, 17), "{family:?}");
         assert!(host.has_nothing(), "{family:?}");
         // Naming it again is refused by the hook, and the socket is the resolver's still.
@@ -187,7 +187,7 @@ fn a_resolvers_socket_hears_nobody_else() {
         "s = socket.socket(type=socket.SOCK_DGRAM)\ns.sendto(b'forged', ('127.0.0.1', {}))",
         from.port()
     ));
-    node.refusal(Cause::OtherPeer);
+    node.refusal(Cause::Untagged);
     actor.run("s.settimeout(0)");
     assert_eq!(actor.attempt("s.recv(100)"), Err("EAGAIN".into()));
     node.broker.dns4.answer("answer", from);

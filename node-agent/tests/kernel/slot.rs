@@ -35,7 +35,12 @@ fn a_grant_at_one_level_is_none_at_another() {
                     Err("EPERM".into()),
                     "{shown} for {granted}"
                 );
-                node.refusal(Cause::NoGrant);
+                let cause = if shown < granted {
+                    Cause::EvidenceTooLow
+                } else {
+                    Cause::NoGrant
+                };
+                node.refusal(cause);
             }
         }
     }
@@ -120,7 +125,12 @@ fn a_grant_without_a_slot_of_this_node_opens_nothing() {
         };
         node.maps().set_grant(key, grant).unwrap();
         assert_eq!(actor.connect(&to), Err("EPERM".into()), "slot {slot}");
-        node.refusal(Cause::NoGrant);
+        let is_none = slot == 0;
+        node.refusal(if is_none {
+            Cause::NoGrant
+        } else {
+            Cause::GrantEnded
+        });
     }
     assert!(peer.has_nobody());
 }

@@ -82,6 +82,7 @@ fn a_process_that_moved_out_and_executes_itself_again_is_held() {
     move_out(&actor);
     actor.execute_again();
     let to = Family::V4.to(Family::V4.imaginary(), 443);
+    node.grant(level::IMAGE, &to, carrier::BROKER);
     actor.connect(&to).unwrap();
     let tag = node.broker.tcp4.accept().tag().expect("a tag");
     assert_eq!((tag.carrier, tag.scope), (carrier::HOLD, node.scope));

@@ -5,7 +5,7 @@ use std::thread;
 use lanyard_node_agent::kernel::Rings;
 use lanyard_node_agent_abi::{
     cause::Cause,
-    event::{ExecEvent, FlowEvent, RefusalEvent, exec},
+    event::{ExecEvent, FlowEvent, RefusalEvent, exec, flow},
 };
 
 use super::Node;
@@ -86,7 +86,9 @@ impl Node {
         until("a connection is told of", || {
             self.listen();
             take(&mut self.heard.flows, |event| {
-                event.address == to.bytes() && event.port == to.port().to_be()
+                event.kind == flow::ESTABLISHED
+                    && event.address == to.bytes()
+                    && event.port == to.port().to_be()
             })
         })
     }
