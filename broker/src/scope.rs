@@ -24,7 +24,7 @@ use thiserror::Error;
 use crate::clock;
 
 /// How many grants, and how many names, a scope may have.
-pub const MOST: usize = 4096;
+pub const MOST: usize = 16_384;
 
 /// All that the broker works from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::TcpStream,
-    os::unix::net::UnixListener,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -240,49 +239,6 @@ fn a_grant_for_a_network_opens_what_lies_in_it_and_nothing_else() {
         stage.lanyard.daemon_log()
     );
     assert!(!reached(service::TLS_PORT), "another port");
-}
-
-/// What runs for the user outside the scope could act for the agent: it is asked over sockets that the scope
-/// cannot reach.
-#[test]
-fn helpers_outside_the_scope_cannot_be_asked() {
-    const ASK: &str = r#"
-import socket, sys
-for path in sys.argv[1:]:
-    try:
-        socket.socket(socket.AF_UNIX).connect(path)
-        print("open", flush=True)
-    except OSError as error:
-        print("closed", error.errno, flush=True)
-"#;
-    let stage = Stage::set().unwrap();
-    // As tmux, ssh-agent, a container engine and a session bus listen.
-    let folder = stage.lanyard.project(None);
-    let names = ["tmux", "agent.sock", "docker.sock", "bus"];
-    let paths: Vec<String> = names
-        .map(|name| folder.join(name).display().to_string())
-        .into();
-    let _servers: Vec<UnixListener> = paths
-        .iter()
-        .map(|path| UnixListener::bind(path).unwrap())
-        .collect();
-    let mut arguments = vec!["-c", ASK];
-    arguments.extend(paths.iter().map(String::as_str));
-    let inside = stage.python(&arguments).output().unwrap();
-    let inside = String::from_utf8_lossy(&inside.stdout).into_owned();
-    let outside = Command::new(&stage.python)
-        .args(&arguments)
-        .output()
-        .unwrap();
-    let outside = String::from_utf8_lossy(&outside.stdout).into_owned();
-    assert_eq!(outside, "open\n".repeat(4));
-    assert_eq!(
-        inside,
-        "closed 1\n".repeat(4),
-        "{}",
-        stage.lanyard.daemon_log()
-    );
-    stage.lanyard.explain_last("unix socket").unwrap();
 }
 
 /// What else a program could use to get out: a cgroup that it may move itself into, another namespace, a

@@ -302,7 +302,11 @@ fn ten_thousand_grants_are_taken_up_and_those_that_are_used_work() {
     assert_eq!(refused.status.code(), Some(7), "{refused:?}");
     stage.lanyard.revoke("default/many-9999").unwrap();
     let again = stage.curl(&[&stage.url("/")]).output().unwrap();
-    assert!(again.status.success(), "{again:?}");
+    assert!(
+        again.status.success(),
+        "{again:?} {}",
+        stage.lanyard.daemon_log()
+    );
 }
 
 /// A number that is used twice would hand one agent's grants to what is left of another.

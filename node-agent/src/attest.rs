@@ -60,7 +60,8 @@ impl Origin {
     }
 
     fn is_attested(&self) -> bool {
-        self.level.is_some_and(|level| level >= EvidenceLevel::Lineage)
+        self.level
+            .is_some_and(|level| level >= EvidenceLevel::Lineage)
     }
 
     /// Whether whatever it executes inherits its lineage.
@@ -292,7 +293,12 @@ fn identify<'a>(event: &ExecEvent, facts: &FileFacts, rules: &'a Rules) -> Ident
     };
     match strictest(true).or_else(|| strictest(false)) {
         Some(selector) => Identified::As(selector),
-        None => not(facts.script.as_ref().err().copied().unwrap_or(AttestationReason::ScriptMismatch)),
+        None => not(facts
+            .script
+            .as_ref()
+            .err()
+            .copied()
+            .unwrap_or(AttestationReason::ScriptMismatch)),
     }
 }
 
@@ -300,9 +306,10 @@ fn runs_its_script(selector: &ProcessSelector, facts: &FileFacts) -> bool {
     let Some(wanted) = &selector.script else {
         return true;
     };
-    facts.script.as_ref().is_ok_and(|script| {
-        script.path == wanted.path.as_str() && script.digest == wanted.sha256
-    })
+    facts
+        .script
+        .as_ref()
+        .is_ok_and(|script| script.path == wanted.path.as_str() && script.digest == wanted.sha256)
 }
 
 /// A level of the kernel.

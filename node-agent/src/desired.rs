@@ -119,10 +119,9 @@ pub fn openings(
                 (addresses, carrier::BROKER)
             }
             Host::Address(address) => (vec![(*address, bits_of(*address))], carrier::DIRECT),
-            Host::Network(network) => (
-                vec![(network.address(), network.length())],
-                carrier::DIRECT,
-            ),
+            Host::Network(network) => {
+                (vec![(network.address(), network.length())], carrier::DIRECT)
+            }
         };
         let deadlines = EvidenceLevel::ALL.map(|level| ends.get(&level).copied().unwrap_or(0));
         for (address, length) in addresses {

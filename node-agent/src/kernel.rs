@@ -1,8 +1,8 @@
 //! The kernel side of a node: the only place that knows aya.
 //!
 //! Programs and maps are pinned, so that they enforce on when the node agent is dead. A node agent that
-//! finds them complete takes them over as they are: nothing is loaded, detached or replaced, and so there
-//! is no moment without them.
+//! finds its own build's takes them over as they are; another build's it replaces while they work. There is
+//! no moment without them.
 
 mod btf;
 pub mod clock;
@@ -22,7 +22,7 @@ pub use self::{
     btf::BtfError,
     maps::{MapError, Maps},
     object::LoadError,
-    pins::{PinError, Pins},
+    pins::{Found, PinError, Pins},
     rings::{ExecRecord, Ring, Rings},
 };
 
@@ -57,28 +57,43 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Enforces below `attach_root` for `node`, or takes over what already does.
+    /// Enforces below `attach_root` for `node`, takes over what already does, or replaces another build's
+    /// programs while they work.
     pub fn open(node: &str, attach_root: &Path) -> Result<Self, KernelError> {
-        let pins = Self::pins(node);
-        let adopted = pins.find()? == pins::Found::Complete;
-        if !adopted {
-            let offsets = btf::offsets(FIRST_GENERATION)?;
-            pins.prepare()?;
-            if let Err(error) = object::load(&pins, attach_root, offsets) {
-                pins.remove()?;
-                return Err(error.into());
+        Self::open_object(object::OBJECT, node, attach_root)
+    }
+
+    /// As [`Self::open`], with the programs of that object.
+    pub fn open_object(object: &[u8], node: &str, attach_root: &Path) -> Result<Self, KernelError> {
+        let pins = Pins::of(node, &object::digest(object));
+        let found = pins.find()?;
+        match found {
+            Found::Complete => {}
+            Found::Nothing => {
+                let offsets = btf::offsets(FIRST_GENERATION)?;
+                pins.prepare()?;
+                if let Err(error) = object::load(object, &pins, attach_root, offsets) {
+                    pins.remove()?;
+                    return Err(error.into());
+                }
+                pins.complete()?;
             }
-            pins.complete()?;
+            Found::OtherBuild => {
+                let generation = maps::generation(&pins)?.wrapping_add(1);
+                let offsets = btf::offsets(generation)?;
+                object::load(object, &pins, attach_root, offsets)?;
+                pins.complete()?;
+            }
         }
         Ok(Self {
             maps: Maps::open(&pins)?,
             rings: Rings::open(&pins)?,
-            adopted,
+            adopted: found != Found::Nothing,
         })
     }
 
     /// The pins of `node`, whether or not anything is there.
     pub fn pins(node: &str) -> Pins {
-        Pins::of(node, &object::digest())
+        Pins::of(node, &object::digest(object::OBJECT))
     }
 }

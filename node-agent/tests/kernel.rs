@@ -18,6 +18,7 @@ mod kernel {
     mod wait;
 
     mod armed;
+    mod bind;
     mod causes;
     mod connect;
     mod create;
@@ -33,6 +34,7 @@ mod kernel {
     mod resolver;
     mod revocation;
     mod slot;
+    mod socket_option;
     mod sticky;
     mod storm;
     mod transfer;

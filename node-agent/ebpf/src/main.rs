@@ -12,6 +12,7 @@
     reason = "the kernel hands out raw pointers; each use says why it is sound"
 )]
 
+mod bind;
 mod connect;
 mod create;
 mod flow;
@@ -28,6 +29,7 @@ mod route;
 mod settings;
 mod share;
 mod shared_count;
+mod socket_option;
 mod socket_storage;
 mod subject;
 

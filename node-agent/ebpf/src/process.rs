@@ -70,7 +70,11 @@ fn executed(bprm: usize) {
     // SAFETY: copied at once, and only this thread group's own tasks change its entry.
     let before = unsafe { PROC.get(tgid) }.copied();
     let (scope, kept, parent) = match before {
-        Some(process) => (process.scope, process.flags & !flags::TRACED, process.exec_id),
+        Some(process) => (
+            process.scope,
+            process.flags & !flags::TRACED,
+            process.exec_id,
+        ),
         // SAFETY: no argument, and the value is one word.
         None => match unsafe { SCOPE.get(bpf_get_current_cgroup_id()) } {
             Some(scope) => (*scope, 0, 0),

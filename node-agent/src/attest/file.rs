@@ -168,11 +168,8 @@ pub(super) fn digest_of_script(
     path: &Path,
     digests: &Digests,
 ) -> Result<Sha256Digest, AttestationReason> {
-    let flags = OFlags::RDONLY
-        | OFlags::CLOEXEC
-        | OFlags::NONBLOCK
-        | OFlags::NOCTTY
-        | OFlags::NOFOLLOW;
+    let flags =
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
     let file = open(path, flags, Mode::empty()).map_err(|_| AttestationReason::Unreadable)?;
     let content = content_of(&file)?;
     hash_once(file, content, digests)

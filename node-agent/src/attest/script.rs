@@ -31,7 +31,9 @@ pub fn path_of(event: &ExecEvent, arguments: &[u8]) -> Result<String, Attestatio
         event.name.split(|byte| *byte == 0).next()
     } else {
         let mut whole = arguments.split_inclusive(|byte| *byte == 0);
-        let first = whole.nth(1).and_then(|argument| argument.strip_suffix(b"\0"));
+        let first = whole
+            .nth(1)
+            .and_then(|argument| argument.strip_suffix(b"\0"));
         if first.is_none() && event.evidence & evidence::ARGUMENTS_UNREAD != 0 {
             return Err(AttestationReason::ArgumentsUnread);
         }
@@ -186,7 +188,11 @@ mod tests {
         let cut = event(evidence::ARGUMENTS_UNREAD, "/usr/bin/python3");
         assert_eq!(path_of(&cut, b"python3\0/app/ag"), Err(ArgumentsUnread));
         let long = path_of(&cut, b"python3\0/app/agent.py\0and a long pro");
-        assert_eq!(long.unwrap(), "/app/agent.py", "what comes behind is a prompt");
+        assert_eq!(
+            long.unwrap(),
+            "/app/agent.py",
+            "what comes behind is a prompt"
+        );
     }
 
     const ROOTS: Place = Place {
@@ -243,7 +249,10 @@ mod tests {
         };
         for bad in [own, open, of_group, acl, link] {
             assert!(is_writable(&nobody(), &[bad, ROOTS]), "the script: {bad:?}");
-            assert!(is_writable(&nobody(), &[ROOTS, bad, ROOTS]), "a folder: {bad:?}");
+            assert!(
+                is_writable(&nobody(), &[ROOTS, bad, ROOTS]),
+                "a folder: {bad:?}"
+            );
         }
         let sticky = Place {
             mode: 0o1777,

@@ -162,9 +162,21 @@ fn anything_but_the_listed_file_is_some_process_of_the_scope_with_the_reason() {
     let gone = FileFacts::unseen(None, Reason::Unreadable);
     for (event, facts, reason) in [
         (rooted(), file("/usr/bin/wget", Ok(GOOD)), Reason::NotListed),
-        (rooted(), file("/usr/bin/curl", Ok(OTHER)), Reason::DigestMismatch),
-        (rooted(), file("/usr/bin/curl", Err(Reason::Changed)), Reason::Changed),
-        (rooted(), file("/usr/bin/curl", Err(Reason::TooLarge)), Reason::TooLarge),
+        (
+            rooted(),
+            file("/usr/bin/curl", Ok(OTHER)),
+            Reason::DigestMismatch,
+        ),
+        (
+            rooted(),
+            file("/usr/bin/curl", Err(Reason::Changed)),
+            Reason::Changed,
+        ),
+        (
+            rooted(),
+            file("/usr/bin/curl", Err(Reason::TooLarge)),
+            Reason::TooLarge,
+        ),
         (rooted(), gone, Reason::Unreadable),
         (deleted, good(), Reason::Unnamed),
     ] {
@@ -208,7 +220,10 @@ fn whatever_an_inheriting_image_executes_is_of_its_lineage_and_so_is_what_that_e
         let told = outcome(&rooted(), &unknown, &listed(), from(level, children));
         assert_eq!(
             told,
-            (Some(EvidenceLevel::Scope), Some(AttestationReason::NotListed))
+            (
+                Some(EvidenceLevel::Scope),
+                Some(AttestationReason::NotListed)
+            )
         );
     }
 }

@@ -43,6 +43,13 @@ pub(super) fn pinned(pins: &Pins, name: &'static str) -> Result<MapData, MapErro
     MapData::from_pin(path).map_err(failed("open", name))
 }
 
+/// Which generation of the tracing programs works.
+pub(super) fn generation(pins: &Pins) -> Result<u32, MapError> {
+    let active = Array::<_, u32>::try_from(Map::Array(pinned(pins, "ACTIVE")?));
+    let active = active.map_err(failed("open", "ACTIVE"))?;
+    active.get(&0, 0).map_err(failed("read", "ACTIVE"))
+}
+
 /// The maps.
 pub struct Maps {
     scope: HashMap<MapData, u64, u32>,

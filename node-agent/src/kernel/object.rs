@@ -2,18 +2,14 @@
 
 use std::{
     fs, io,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
     maps::{Array, HashMap, MapError},
-    programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock,
-        CgroupSockAddr, CgroupSockopt, ProgramError, SockOps,
-        links::{FdLink, LinkError},
-    },
+    programs::{BtfTracePoint, Program, ProgramError, links::FdLink},
 };
 use lanyard_access::digest::Sha256Digest;
 use lanyard_node_agent_abi::{event::LOADER_NAME, settings::Offsets};
@@ -24,7 +20,7 @@ use super::{pins::Pins, raw_link, shared::Shared};
 use crate::loader;
 
 /// The object that `cargo xtask` built, or nothing.
-static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/core.o"));
+pub(super) static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/core.o"));
 
 /// Why the programs are not loaded.
 #[derive(Debug, Error)]
@@ -70,19 +66,19 @@ pub enum LoadError {
         /// What the system said.
         source: io::Error,
     },
-    /// A link could not be kept.
-    #[error("pin the link of {name}: {message}")]
-    Pin {
+    /// A link could not be made, replaced, kept or removed.
+    #[error("attach the kernel program {name}: {source}")]
+    Link {
         /// The program.
         name: &'static str,
-        /// What the kernel said.
-        message: String,
+        /// What the system said.
+        source: io::Error,
     },
 }
 
 /// What tells this object from those of other builds.
-pub(super) fn digest() -> Sha256Digest {
-    Sha256Digest::new(Sha256::digest(OBJECT).into())
+pub(super) fn digest(object: &[u8]) -> Sha256Digest {
+    Sha256Digest::new(Sha256::digest(object).into())
 }
 
 /// The maps, by their names in the object.
@@ -112,12 +108,50 @@ pub(super) const MAPS: &[&str] = &[
     "TAG",
 ];
 
-/// Loads every program, pins every map, attaches and pins every link. On an error nothing is left attached.
-pub(super) fn load(pins: &Pins, attach_root: &Path, offsets: Offsets) -> Result<(), LoadError> {
-    if OBJECT.is_empty() {
+/// The programs of the attach root, with their `enum bpf_attach_type` (include/uapi/linux/bpf.h).
+const AT_ROOT: &[(&str, u32)] = &[
+    ("ingress", 0),
+    ("egress", 1),
+    ("socket_create", 2),
+    ("tcp_events", 3),
+    ("bind4", 8),
+    ("bind6", 9),
+    ("connect4", 10),
+    ("connect6", 11),
+    ("sendmsg4", 14),
+    ("sendmsg6", 15),
+    ("recvmsg4", 19),
+    ("recvmsg6", 20),
+    ("getsockopt", 21),
+    ("setsockopt", 22),
+    ("getpeername4", 29),
+    ("getpeername6", 30),
+];
+
+/// The programs that follow processes, with their tracepoints.
+const TRACING: &[(&str, &str)] = &[
+    ("on_exec", "sched_process_exec"),
+    ("on_fork", "sched_process_fork"),
+    ("on_exit", "sched_process_exit"),
+];
+
+/// Loads every program, pins every map, and attaches and pins every link.
+///
+/// Where another build's programs are attached, each of the attach root's is replaced in one step, under the
+/// very link that is there. Tracing programs cannot be: the new ones are attached beside the old, both look
+/// into `ACTIVE`, and one store there hands over from the one generation to the other. What is done half is
+/// done again by the next start, until the marker of the pins says that it is whole.
+pub(super) fn load(
+    object: &[u8],
+    pins: &Pins,
+    attach_root: &Path,
+    offsets: Offsets,
+) -> Result<(), LoadError> {
+    if object.is_empty() {
         return Err(LoadError::NotEmbedded);
     }
     let offsets = Shared(offsets);
+    let generation = offsets.0.generation;
     let mut loader = EbpfLoader::new();
     loader
         .allow_unsupported_maps()
@@ -125,150 +159,139 @@ pub(super) fn load(pins: &Pins, attach_root: &Path, offsets: Offsets) -> Result<
     for name in MAPS {
         loader.map_pin_path(name, pins.map(name));
     }
-    let mut object = loader.load(OBJECT)?;
+    let mut object = loader.load(object)?;
     let root = fs::File::open(attach_root).map_err(|source| LoadError::AttachRoot {
         path: attach_root.to_owned(),
         source,
     })?;
-    // Before the first program runs: what decides by these must find them.
-    prepare(&mut object, offsets.0.generation)?;
-    let links = attach(&mut object, &root)?;
-    for (name, link) in links {
-        link.pin(pins.link(name)).map_err(|error| LoadError::Pin {
-            name,
-            message: error.to_string(),
-        })?;
+    load_all(&mut object)?;
+    write_variables(&mut object)?;
+    attach_tracing(&mut object, pins, generation)?;
+    for (name, attach_type) in AT_ROOT {
+        let program = fd_of(&object, name)?;
+        attach_at_root(&program, root.as_fd(), *attach_type, &pins.link(name))
+            .map_err(|source| LoadError::Link { name, source })?;
     }
-    attach_handover(&mut object, &root, pins)
+    // From here on the new programs follow processes, and the old ones do not.
+    activate(&mut object, generation)?;
+    pins.remove_links(|name| is_current(name, generation))
+        .map_err(|source| LoadError::Link {
+            name: "of an earlier build",
+            source: io::Error::other(source),
+        })
 }
 
-/// Writes the tables that the tracing programs go by.
-fn prepare(object: &mut Ebpf, generation: u32) -> Result<(), LoadError> {
-    let missing = |name| move || LoadError::NoMap(name);
-    let failed = |name| move |source: MapError| LoadError::Table {
+/// The pin of a tracing program's link.
+fn tracing_link(name: &str, generation: u32) -> String {
+    format!("{name}_g{generation}")
+}
+
+/// Whether a link belongs to what was just loaded.
+fn is_current(link: &str, generation: u32) -> bool {
+    AT_ROOT.iter().any(|(name, _)| *name == link)
+        || TRACING
+            .iter()
+            .any(|(name, _)| tracing_link(name, generation) == link)
+}
+
+fn load_all(object: &mut Ebpf) -> Result<(), LoadError> {
+    let btf = Btf::from_sys_fs()?;
+    let names = AT_ROOT.iter().map(|(name, _)| (*name, None));
+    let tracing = TRACING.iter().map(|(name, point)| (*name, Some(*point)));
+    for (name, tracepoint) in names.chain(tracing) {
+        let program = object.program_mut(name).ok_or(LoadError::NoProgram(name))?;
+        let loaded = match (program, tracepoint) {
+            (Program::BtfTracePoint(program), Some(tracepoint)) => program.load(tracepoint, &btf),
+            (Program::CgroupSkb(program), None) => program.load(),
+            (Program::CgroupSock(program), None) => program.load(),
+            (Program::CgroupSockAddr(program), None) => program.load(),
+            (Program::CgroupSockopt(program), None) => program.load(),
+            (Program::SockOps(program), None) => program.load(),
+            _ => return Err(LoadError::NoProgram(name)),
+        };
+        loaded.map_err(|source| LoadError::Program {
+            name,
+            source: Box::new(source),
+        })?;
+    }
+    Ok(())
+}
+
+fn fd_of(object: &Ebpf, name: &'static str) -> Result<OwnedFd, LoadError> {
+    let failed = |source| LoadError::Program {
         name,
         source: Box::new(source),
     };
-    let map = object.map_mut("LOADER").ok_or_else(missing("LOADER"))?;
-    let mut loader = HashMap::<_, [u8; LOADER_NAME], u32>::try_from(map).map_err(failed("LOADER"))?;
+    let program = object.program(name).ok_or(LoadError::NoProgram(name))?;
+    let fd = program.fd().map_err(failed)?;
+    fd.as_fd()
+        .try_clone_to_owned()
+        .map_err(|source| LoadError::Link { name, source })
+}
+
+/// Writes the names that the environment of an image is searched for. Programs of an earlier build may be
+/// reading them: the numbers of names change with a build, and what a name means to it with them.
+fn write_variables(object: &mut Ebpf) -> Result<(), LoadError> {
+    let failed = |source: MapError| LoadError::Table {
+        name: "LOADER",
+        source: Box::new(source),
+    };
+    let map = object.map_mut("LOADER").ok_or(LoadError::NoMap("LOADER"))?;
+    let mut loader = HashMap::<_, [u8; LOADER_NAME], u32>::try_from(map).map_err(failed)?;
     for (number, name) in (0_u32..).zip(loader::VARIABLES) {
         loader
             .insert(loader::key_of(name), number, 0)
-            .map_err(failed("LOADER"))?;
+            .map_err(failed)?;
     }
-    let map = object.map_mut("ACTIVE").ok_or_else(missing("ACTIVE"))?;
-    let mut active = Array::<_, u32>::try_from(map).map_err(failed("ACTIVE"))?;
-    active.set(0, generation, 0).map_err(failed("ACTIVE"))
+    Ok(())
 }
 
-fn attach(object: &mut Ebpf, root: &fs::File) -> Result<Vec<(&'static str, FdLink)>, LoadError> {
-    let btf = Btf::from_sys_fs()?;
-    let mut links = Vec::new();
-    for (name, function) in [
-        ("on_exec", "sched_process_exec"),
-        ("on_fork", "sched_process_fork"),
-        ("on_exit", "sched_process_exit"),
-    ] {
-        links.push((
-            name,
-            program(object, name, |program: &mut BtfTracePoint| {
-                program.load(function, &btf)?;
-                let id = program.attach()?;
-                Ok(program.take_link(id)?.into())
-            })?,
-        ));
-    }
-    links.push((
-        "socket_create",
-        program(object, "socket_create", |program: &mut CgroupSock| {
-            program.load()?;
-            let id = program.attach(root, CgroupAttachMode::Single)?;
-            kept(program.take_link(id)?.try_into())
-        })?,
-    ));
-    for (name, direction) in [
-        ("egress", CgroupSkbAttachType::Egress),
-        ("ingress", CgroupSkbAttachType::Ingress),
-    ] {
-        links.push((
-            name,
-            program(object, name, |program: &mut CgroupSkb| {
-                program.load()?;
-                let id = program.attach(root, direction, CgroupAttachMode::Single)?;
-                kept(program.take_link(id)?.try_into())
-            })?,
-        ));
-    }
-    for name in [
-        "connect4",
-        "connect6",
-        "sendmsg4",
-        "sendmsg6",
-        "recvmsg4",
-        "recvmsg6",
-        "getpeername4",
-        "getpeername6",
-    ] {
-        links.push((
-            name,
-            program(object, name, |program: &mut CgroupSockAddr| {
-                program.load()?;
-                let id = program.attach(root, CgroupAttachMode::Single)?;
-                kept(program.take_link(id)?.try_into())
-            })?,
-        ));
-    }
-    links.push((
-        "tcp_events",
-        program(object, "tcp_events", |program: &mut SockOps| {
-            program.load()?;
-            let id = program.attach(root, CgroupAttachMode::Single)?;
-            kept(program.take_link(id)?.try_into())
-        })?,
-    ));
-    Ok(links)
-}
-
-fn attach_handover(object: &mut Ebpf, root: &fs::File, pins: &Pins) -> Result<(), LoadError> {
-    let name = "getsockopt";
-    let failed = |source| LoadError::Program {
-        name,
+fn activate(object: &mut Ebpf, generation: u32) -> Result<(), LoadError> {
+    let failed = |source: MapError| LoadError::Table {
+        name: "ACTIVE",
         source: Box::new(source),
     };
-    let program = object.program_mut(name).ok_or(LoadError::NoProgram(name))?;
-    let program: &mut CgroupSockopt = program.try_into().map_err(failed)?;
-    program.load().map_err(failed)?;
-    let program = program.fd().map_err(failed)?;
-    let pinned = raw_link::attach_pinned(
-        program.as_fd(),
-        root.as_fd(),
-        raw_link::CGROUP_GETSOCKOPT,
-        &pins.link(name),
-    );
-    pinned.map_err(|error| LoadError::Pin {
-        name,
-        message: error.to_string(),
-    })
+    let map = object.map_mut("ACTIVE").ok_or(LoadError::NoMap("ACTIVE"))?;
+    let mut active = Array::<_, u32>::try_from(map).map_err(failed)?;
+    active.set(0, generation, 0).map_err(failed)
 }
 
-fn kept(link: Result<FdLink, LinkError>) -> Result<FdLink, ProgramError> {
-    link.map_err(|_| ProgramError::NotAttached)
+fn attach_tracing(object: &mut Ebpf, pins: &Pins, generation: u32) -> Result<(), LoadError> {
+    for (name, _) in TRACING {
+        let failed = |source| LoadError::Program {
+            name,
+            source: Box::new(source),
+        };
+        let program = object.program_mut(name).ok_or(LoadError::NoProgram(name))?;
+        let program: &mut BtfTracePoint = program.try_into().map_err(failed)?;
+        let id = program.attach().map_err(failed)?;
+        let link: FdLink = program.take_link(id).map_err(failed)?.into();
+        let path = pins.link(&tracing_link(name, generation));
+        // Of a start that was cut short: it never worked, and must not work beside this one.
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(LoadError::Link { name, source });
+            }
+            _ => {}
+        }
+        let pinned = link.pin(&path);
+        pinned.map_err(|error| LoadError::Link {
+            name,
+            source: io::Error::other(error),
+        })?;
+    }
+    Ok(())
 }
 
-fn program<'a, P>(
-    object: &'a mut Ebpf,
-    name: &'static str,
-    attach: impl FnOnce(&mut P) -> Result<FdLink, ProgramError>,
-) -> Result<FdLink, LoadError>
-where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
-    P: 'a,
-{
-    let program = object.program_mut(name).ok_or(LoadError::NoProgram(name))?;
-    let failed = |source| LoadError::Program {
-        name,
-        source: Box::new(source),
-    };
-    let program: &mut P = program.try_into().map_err(failed)?;
-    attach(program).map_err(failed)
+fn attach_at_root(
+    program: &OwnedFd,
+    root: BorrowedFd<'_>,
+    attach_type: u32,
+    path: &Path,
+) -> io::Result<()> {
+    if path.exists() {
+        raw_link::replace(path, program.as_fd())
+    } else {
+        raw_link::attach_pinned(program.as_fd(), root, attach_type, path)
+    }
 }

@@ -26,11 +26,11 @@ pub enum PinError {
         /// What the system said.
         source: io::Error,
     },
-    /// Another build's programs enforce here.
+    /// Programs with maps of another layout enforce here.
     #[error(
-        "the kernel programs of another build enforce on this node; end them first with: lanyard down"
+        "kernel programs with maps of another version enforce on this node ({0}); end them first with: lanyard down"
     )]
-    OtherBuild,
+    OtherVersion(String),
 }
 
 /// The folder of one node's pins.
@@ -48,6 +48,8 @@ pub enum Found {
     Nothing,
     /// Everything, of this very object.
     Complete,
+    /// Everything, of another build; or of this one in part, for it was taking that one's place.
+    OtherBuild,
 }
 
 impl Pins {
@@ -80,21 +82,56 @@ impl Pins {
     /// Looks at what is there. A start that was cut short is cleaned up: it enforced nothing for anybody.
     pub fn find(&self) -> Result<Found, PinError> {
         self.check_filesystem()?;
+        if let Some(other) = self.other_version()? {
+            return Err(PinError::OtherVersion(other));
+        }
         if !self.folder.exists() {
             return Ok(Found::Nothing);
         }
-        if self.marker.exists() {
+        let markers = self.markers()?;
+        if markers == [self.marker.clone()] {
             return Ok(Found::Complete);
         }
-        let names = entries(&self.folder)?;
-        if names
-            .iter()
-            .any(|path| name_of(path).starts_with("object_"))
-        {
-            return Err(PinError::OtherBuild);
+        if !markers.is_empty() {
+            return Ok(Found::OtherBuild);
         }
         self.remove()?;
         Ok(Found::Nothing)
+    }
+
+    fn markers(&self) -> Result<Vec<PathBuf>, PinError> {
+        let mut markers = entries(&self.folder)?;
+        markers.retain(|path| name_of(path).starts_with("object_"));
+        Ok(markers)
+    }
+
+    /// A folder of maps of another layout, in which something enforces.
+    fn other_version(&self) -> Result<Option<String>, PinError> {
+        if !self.node.exists() {
+            return Ok(None);
+        }
+        for folder in entries(&self.node)? {
+            let is_other = folder != self.folder;
+            let mut names = entries(&folder)?.into_iter().map(|path| name_of(&path));
+            if is_other && names.any(|name| name.starts_with("object_")) {
+                return Ok(Some(name_of(&folder)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes the pins of links for which `is_kept` does not hold.
+    pub(super) fn remove_links(&self, is_kept: impl Fn(&str) -> bool) -> Result<(), PinError> {
+        for path in entries(&self.folder)? {
+            let name = name_of(&path);
+            let Some(link) = name.strip_prefix("link_") else {
+                continue;
+            };
+            if !is_kept(link) {
+                fs::remove_file(&path).map_err(|source| system("remove", &path, source))?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the folder, closed to everybody but root.
@@ -111,9 +148,18 @@ impl Pins {
         Ok(())
     }
 
-    /// Says that everything stands.
+    /// Says that everything stands, of this build alone.
     pub fn complete(&self) -> Result<(), PinError> {
-        fs::create_dir(&self.marker).map_err(|source| system("make", &self.marker, source))
+        if !self.marker.exists() {
+            fs::create_dir(&self.marker).map_err(|source| system("make", &self.marker, source))?;
+        }
+        // Last: with two markers nothing is taken for complete, with none everything for a start cut short.
+        for marker in self.markers()? {
+            if marker != self.marker {
+                fs::remove_dir(&marker).map_err(|source| system("remove", &marker, source))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether anything of this node is pinned, of whatever build.

@@ -1,4 +1,4 @@
-//! `bpf(2)` for the one link that aya can make but not pin: a socket option program's.
+//! `bpf(2)` for links of cgroups: aya cannot pin each of them, and replace none.
 
 use std::{
     ffi::CString,
@@ -10,9 +10,6 @@ use std::{
     path::Path,
 };
 
-/// `BPF_CGROUP_GETSOCKOPT` of `enum bpf_attach_type`.
-pub(super) const CGROUP_GETSOCKOPT: u32 = 21;
-
 /// Attaches `program` to `cgroup` and pins the link at `path`.
 pub(super) fn attach_pinned(
     program: BorrowedFd<'_>,
@@ -22,6 +19,26 @@ pub(super) fn attach_pinned(
 ) -> io::Result<()> {
     let link = create(program, cgroup, attach_type)?;
     pin(link.as_fd(), path)
+}
+
+/// Puts `program` in the place of the one that the link pinned at `path` has, in one step.
+pub(super) fn replace(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
+    const BPF_LINK_UPDATE: libc::c_int = 29;
+    #[repr(C)]
+    struct LinkUpdate {
+        link: i32,
+        program: i32,
+        flags: u32,
+        old_program: u32,
+    }
+    let link = open(path)?;
+    let attributes = LinkUpdate {
+        link: link.as_raw_fd(),
+        program: program.as_raw_fd(),
+        flags: 0,
+        old_program: 0,
+    };
+    bpf(BPF_LINK_UPDATE, &attributes).map(drop)
 }
 
 fn create(
@@ -44,6 +61,26 @@ fn create(
         flags: 0,
     };
     let fd = bpf(BPF_LINK_CREATE, &attributes)?;
+    #[expect(unsafe_code, reason = "the kernel hands out a bare number")]
+    // SAFETY: a descriptor the kernel just made for this call, owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    const BPF_OBJ_GET: libc::c_int = 7;
+    #[repr(C)]
+    struct ObjectGet {
+        path: u64,
+        object: i32,
+        flags: u32,
+    }
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let attributes = ObjectGet {
+        path: path.as_ptr() as u64,
+        object: 0,
+        flags: 0,
+    };
+    let fd = bpf(BPF_OBJ_GET, &attributes)?;
     #[expect(unsafe_code, reason = "the kernel hands out a bare number")]
     // SAFETY: a descriptor the kernel just made for this call, owned by nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

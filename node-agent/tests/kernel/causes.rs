@@ -62,7 +62,9 @@ s.send(b'x')";
     let waiting = Family::V4.to(Family::V4.imaginary(), 444);
     node.grant(level::IMAGE, &waiting, carrier::BROKER);
     let (scope, before) = (node.scope, node.maps().counters().unwrap());
-    node.maps().set_settings(scope, ScopeSettings::ZERO).unwrap();
+    node.maps()
+        .set_settings(scope, ScopeSettings::ZERO)
+        .unwrap();
     let wait = format!("connect({:?}, 444)", waiting.host());
     actors[held].attempt(&wait).unwrap_err();
     assert_eq!(risen(&mut node, &before), [(Cause::NoBroker.name(), 1)]);
@@ -101,7 +103,10 @@ fn a_flood_of_refusals_is_counted_where_it_is_not_told_of() {
     let counters = node.maps().counters().unwrap();
     let (lost, limited) = (counters["LostRefusals"], counters["LimitedRefusals"]);
     assert_eq!(told + lost + limited, 20_000);
-    assert!(limited > 0, "a scope may tell everything: nothing was tried");
+    assert!(
+        limited > 0,
+        "a scope may tell everything: nothing was tried"
+    );
     // What is told of executions has a ring of its own.
     let new = node.enter();
     assert_ne!(new.exec_id, actor.exec_id);

@@ -40,7 +40,9 @@ fn without_a_broker_nothing_is_carried() {
     let mut node = Node::start();
     let mut inside = [node.attested(level::IMAGE), node.enter()];
     let scope = node.scope;
-    node.maps().set_settings(scope, ScopeSettings::ZERO).unwrap();
+    node.maps()
+        .set_settings(scope, ScopeSettings::ZERO)
+        .unwrap();
     for family in Family::ALL {
         let to = family.to(family.imaginary(), 443);
         node.grant(level::IMAGE, &to, carrier::BROKER);
@@ -95,7 +97,9 @@ fn a_direct_grant_needs_no_broker() {
     let mut node = Node::start();
     let mut actor = node.attested(level::IMAGE);
     let scope = node.scope;
-    node.maps().set_settings(scope, ScopeSettings::ZERO).unwrap();
+    node.maps()
+        .set_settings(scope, ScopeSettings::ZERO)
+        .unwrap();
     let (peer, to) = host(Family::V4);
     node.grant(level::IMAGE, &to, carrier::DIRECT);
     actor.connect(&to).unwrap();

@@ -8,6 +8,7 @@ use std::{
 
 use lanyard_node_agent::kernel::{Kernel, KernelError, PinError};
 use lanyard_node_agent_abi::{cause::Cause, grant::carrier, process::level};
+use serde_json::Value;
 
 use super::{
     actor::python,
@@ -110,7 +111,7 @@ fn a_start_that_was_cut_short_is_cleaned_up() {
     let all = names(&folder).len();
     node.agent_dies();
     fs::remove_dir(marker).unwrap();
-    for half in ["link_connect4", "link_on_exec", "map_LIVE"] {
+    for half in ["link_connect4", "link_on_exec_g1", "map_LIVE"] {
         fs::remove_file(folder.join(half)).unwrap();
     }
 
@@ -123,27 +124,141 @@ fn a_start_that_was_cut_short_is_cleaned_up() {
     assert_eq!(actor.connect(&to), Err("EPERM".into()));
 }
 
+/// Makes what enforces look like another build's.
+fn become_another_build(marker: &Path) -> PathBuf {
+    let other = marker.with_file_name(format!("object_{}", "0".repeat(64)));
+    fs::rename(marker, &other).unwrap();
+    other
+}
+
+fn links(folder: &Path) -> Vec<String> {
+    let mut links = names(folder);
+    links.retain(|name| name.starts_with("link_on_"));
+    links.sort();
+    links
+}
+
 #[test]
-fn programs_of_another_build_are_left_alone_and_enforce_on() {
+fn programs_of_another_build_are_replaced_while_they_work() {
+    const LOAD: &str = "import collections
+ended = threading.Event()
+seen = collections.Counter()
+def load():
+    while not ended.is_set():
+        for name, port in (('granted', GRANTED), ('other', OTHER)):
+            s = socket.socket()
+            seen[name, s.connect_ex(('10.99.0.1', port))] += 1
+            s.close()
+threads = [threading.Thread(target=load) for _ in range(2)]
+for thread in threads:
+    thread.start()";
+    const SERVE: &str = "listener = socket.create_server(('10.99.0.1', 0))
+def serve():
+    while True:
+        listener.accept()[0].close()
+threading.Thread(target=serve, daemon=True).start()";
+    let mut node = Node::start();
+    let mut server = node.outside();
+    server.run(SERVE);
+    let port = server.run("listener.getsockname()[1]").as_u64().unwrap();
+    let port = u16::try_from(port).unwrap();
+    let to = Family::V4.to(Family::V4.real(), port);
+    let (_other, elsewhere) = host();
+    node.grant(level::IMAGE, &to, carrier::DIRECT);
+    let mut actor = node.attested(level::IMAGE);
+    let mut busy = node.attested(level::IMAGE);
+    let ports = LOAD
+        .replace("GRANTED", &to.port().to_string())
+        .replace("OTHER", &elsewhere.port().to_string());
+    let (folder, marker) = folder(&node);
+    assert_eq!(
+        links(&folder),
+        ["link_on_exec_g1", "link_on_exit_g1", "link_on_fork_g1"]
+    );
+    busy.run(&ports);
+    for generation in 2..5 {
+        node.agent_dies();
+        let other = become_another_build(&marker);
+        assert!(node.agent_starts(), "what was there is taken over");
+        assert!(marker.exists() && !other.exists());
+        let new = ["exec", "exit", "fork"].map(|name| format!("link_on_{name}_g{generation}"));
+        assert_eq!(links(&folder), new);
+    }
+    busy.run("ended.set()\nfor thread in threads:\n    thread.join()");
+    let seen = busy.run("sorted((name, error, count) for (name, error), count in seen.items())");
+    let seen = seen.as_array().unwrap();
+    let of = |name: &str, error: i64| -> u64 {
+        let is_it = |entry: &&Value| entry[0] == name && entry[1] == error;
+        seen.iter()
+            .filter(is_it)
+            .filter_map(|entry| entry[2].as_u64())
+            .sum()
+    };
+    assert!(
+        of("granted", 0) > 0 && of("other", 1) > 0,
+        "no load: {seen:?}"
+    );
+    assert_eq!(seen.len(), 2, "a leak, or a wrong refusal: {seen:?}");
+    // The new programs follow processes, each execution once, and the old ones none.
+    actor.run("pid = os.posix_spawn('/bin/true', ['true'], {})\nos.waitpid(pid, 0)");
+    let pid = u32::try_from(actor.run("pid").as_u64().unwrap()).unwrap();
+    let event = node.executed(pid);
+    node.ended(event.exec_id);
+    assert!(node.other_execs().iter().all(|other| other.tgid != pid));
+    let new = node.attested(level::IMAGE);
+    assert_eq!(node.maps().process(new.pid).unwrap().exec_id, new.exec_id);
+}
+
+#[test]
+fn a_replacement_that_was_cut_short_is_done_again() {
     let mut node = Node::start();
     let (_peer, to) = host();
     let mut actor = node.attested(level::IMAGE);
     let (folder, marker) = folder(&node);
     node.agent_dies();
-    fs::remove_dir(&marker).unwrap();
-    let other = folder.join(format!("object_{}", "0".repeat(64)));
+    // Killed after it had made its own marker, and before it took away the other's.
+    let other = marker.with_file_name(format!("object_{}", "0".repeat(64)));
     fs::create_dir(&other).unwrap();
-
-    let opened = Kernel::open(node.name(), &attach_root());
-    assert!(matches!(
-        opened,
-        Err(KernelError::Pin(PinError::OtherBuild))
-    ));
-    assert_eq!(actor.connect(&to), Err("EPERM".into()));
-    fs::remove_dir(other).unwrap();
-    fs::create_dir(marker).unwrap();
     assert!(node.agent_starts());
-    node.refusal(Cause::NoGrant);
+    assert!(marker.exists() && !other.exists());
+    // Killed before it handed over: its tracing programs are attached, and do not work.
+    node.agent_dies();
+    let other = become_another_build(&marker);
+    for name in ["exec", "exit", "fork"] {
+        let of = |generation: u32| folder.join(format!("link_on_{name}_g{generation}"));
+        fs::rename(of(2), of(3)).unwrap();
+    }
+    assert!(node.agent_starts());
+    assert!(marker.exists() && !other.exists());
+    assert_eq!(
+        links(&folder),
+        ["link_on_exec_g3", "link_on_exit_g3", "link_on_fork_g3"]
+    );
+    assert_eq!(actor.connect(&to), Err("EPERM".into()));
+    node.grant(level::IMAGE, &to, carrier::DIRECT);
+    let mut new = node.attested(level::IMAGE);
+    new.connect(&to).unwrap();
+}
+
+#[test]
+fn programs_with_other_maps_are_left_alone_and_named() {
+    let mut node = Node::start();
+    let (_peer, to) = host();
+    let mut actor = node.attested(level::IMAGE);
+    let (folder, _) = folder(&node);
+    node.agent_dies();
+    let old = folder.with_file_name("v1");
+    fs::create_dir(&old).unwrap();
+    fs::create_dir(old.join("object_old")).unwrap();
+    let opened = Kernel::open(node.name(), &attach_root());
+    let Err(KernelError::Pin(PinError::OtherVersion(named))) = opened else {
+        panic!("it was taken over");
+    };
+    assert_eq!(named, "v1");
+    assert_eq!(actor.connect(&to), Err("EPERM".into()));
+    fs::remove_dir(old.join("object_old")).unwrap();
+    fs::remove_dir(old).unwrap();
+    assert!(node.agent_starts());
 }
 
 #[test]

@@ -41,14 +41,7 @@ pub(super) fn scan(task: usize) -> Evidence {
     };
     // SAFETY: the callback has the signature that the helper calls (bpf-helpers(7)), and `reading` lives
     // through the call.
-    let _ = unsafe {
-        bpf_loop(
-            PIECES,
-            piece as *mut c_void,
-            (&raw mut reading).cast(),
-            0,
-        )
-    };
+    let _ = unsafe { bpf_loop(PIECES, piece as *mut c_void, (&raw mut reading).cast(), 0) };
     let is_whole = reading.failed == 0 && reading.at >= reading.end;
     Evidence {
         loader: reading.loader,
@@ -72,7 +65,11 @@ extern "C" fn piece(_index: u64, context: *mut c_void) -> i64 {
     let variable = unsafe { &raw mut (*scratch).variable };
     // SAFETY: a buffer of exactly the length that is named; the helper checks the address it reads from.
     let length = unsafe {
-        bpf_probe_read_user_str(variable.cast(), VARIABLE as u32, reading.at as *const c_void)
+        bpf_probe_read_user_str(
+            variable.cast(),
+            VARIABLE as u32,
+            reading.at as *const c_void,
+        )
     };
     if length <= 0 {
         reading.failed = 1;

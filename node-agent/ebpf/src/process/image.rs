@@ -66,12 +66,7 @@ pub(super) struct Evidence {
 
 /// Makes the entries of a new image.
 #[inline(always)]
-pub(super) fn begin(
-    process: &Process,
-    origin: &Origin,
-    evidence: &Evidence,
-    shown: &Shown,
-) {
+pub(super) fn begin(process: &Process, origin: &Origin, evidence: &Evidence, shown: &Shown) {
     if !share::take(process.scope, Share::Images, quota::IMAGES) {
         count(Cause::QuotaUsedUp as u32);
         return;
@@ -89,12 +84,7 @@ pub(super) fn begin(
 /// What is known at once. What came into the scope from outside, or is not the file that was shown, is
 /// refused; the rest is some process of the scope, or what it inherits. The root's file was looked at before.
 #[inline(always)]
-fn provisional(
-    process: &Process,
-    origin: &Origin,
-    evidence: &Evidence,
-    shown: &Shown,
-) -> Image {
+fn provisional(process: &Process, origin: &Origin, evidence: &Evidence, shown: &Shown) -> Image {
     let has = |mark: u32| process.flags & mark != 0;
     let is_refused = !has(flags::ROOTED)
         || has(flags::OTHER_FILE)
