@@ -1,5 +1,5 @@
 //! Answers names: those bound in the scope, and no others. Nothing is ever forwarded, so that DNS is no way
-//! out. Only where the agent is observed, and nothing refused to it, the others are looked up (see [`observe`]).
+//! out. Only where the agent is observed, and nothing refused to it, the others are looked up (see `observe.rs`).
 //!
 //! Everything that is not bound does not exist (NXDOMAIN): REFUSED would end a search list in some clients.
 //! Negative answers carry an SOA, without which clients cannot tell how long they may be kept (RFC 2308).

@@ -59,18 +59,18 @@ impl Origin {
         }
     }
 
-    fn is_attested(&self) -> bool {
+    fn is_attested(self) -> bool {
         self.level
             .is_some_and(|level| level >= EvidenceLevel::Lineage)
     }
 
     /// Whether whatever it executes inherits its lineage.
-    fn is_inherited(&self) -> bool {
+    fn is_inherited(self) -> bool {
         self.is_attested() && self.children == ChildrenRule::Inherit
     }
 
     /// Whether what is listed inherits it.
-    fn is_inherited_by_listed(&self) -> bool {
+    fn is_inherited_by_listed(self) -> bool {
         self.is_attested() && self.children != ChildrenRule::None
     }
 }
@@ -177,7 +177,7 @@ pub fn candidates<'a>(
 }
 
 /// Decides one image of a scope.
-pub fn decide(event: &ExecEvent, facts: &FileFacts, rules: &Rules, origin: &Origin) -> Verdict {
+pub fn decide(event: &ExecEvent, facts: &FileFacts, rules: &Rules, origin: Origin) -> Verdict {
     if let Some(reason) = refused_by_lineage(event, rules.process_access) {
         return Verdict::none(reason);
     }
@@ -214,7 +214,7 @@ fn image(
     event: &ExecEvent,
     facts: &FileFacts,
     selector: &ProcessSelector,
-    origin: &Origin,
+    origin: Origin,
 ) -> Verdict {
     // A tree that inherits goes on, also below a tool that is listed for itself.
     let children = if origin.is_inherited() {

@@ -150,8 +150,7 @@ fn digests(agent: &ObjectKey, process: &Process, listed: Option<Sha256Digest>) -
     let executed = process
         .sha256
         .map(|digest| format!("the SHA-256 of what it executed is {digest}"));
-    let listed =
-        listed.map(|digest| format!("AgentIdentity {agent} lists {digest} for that path"));
+    let listed = listed.map(|digest| format!("AgentIdentity {agent} lists {digest} for that path"));
     executed.into_iter().chain(listed).collect()
 }
 

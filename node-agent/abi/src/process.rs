@@ -129,7 +129,7 @@ pub mod children {
     pub const INHERIT: u8 = 2;
 }
 
-/// Levels of evidence in [`Image::level`] and [`crate::grant::GrantKey::level`].
+/// Levels of evidence in [`Image::level`] and of the slots in [`crate::grant::Grant::slots`].
 pub mod level {
     /// No identity.
     pub const NONE: u8 = 0;

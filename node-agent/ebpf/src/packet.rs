@@ -170,7 +170,7 @@ fn datagram(packet: *mut __sk_buff, tag: &Tag, peer: &Peer) -> Pass {
         Pass::No(Cause::NoGrant) if tag.carrier == carrier::DIRECT => Pass::No(Cause::GrantEnded),
         // What nobody asked for is no refusal of anything that the process did.
         Pass::No(Cause::NoGrant) => Pass::No(Cause::Untagged),
-        other => other,
+        passed @ (Pass::Yes | Pass::NotYet | Pass::No(_)) => passed,
     }
 }
 

@@ -136,7 +136,7 @@ pub fn look_ahead(
         ..ExecEvent::ZERO
     };
     let nobody = Origin::of(&event);
-    let verdict = decide(&event, &facts, rules, &nobody);
+    let verdict = decide(&event, &facts, rules, nobody);
     let inode = (content.device, content.inode);
     (verdict.level == Ok(EvidenceLevel::Image)).then_some((
         inode,

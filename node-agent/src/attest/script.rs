@@ -119,10 +119,9 @@ fn has_acl(path: &Path) -> bool {
     const ACL: &str = "system.posix_acl_access";
     let mut nothing = [0_u8; 0];
     match rustix::fs::lgetxattr(path, ACL, &mut nothing[..]) {
-        Ok(_) => true,
         // Where there can be none, there is none.
         Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => false,
-        Err(_) => true,
+        Ok(_) | Err(_) => true,
     }
 }
 

@@ -90,7 +90,7 @@ fn outcome(
     rules: &Rules,
     origin: Origin,
 ) -> (Option<EvidenceLevel>, Option<AttestationReason>) {
-    let verdict = decide(event, facts, rules, &origin);
+    let verdict = decide(event, facts, rules, origin);
     (verdict.level.ok(), verdict.reason())
 }
 
@@ -189,7 +189,7 @@ fn anything_but_the_listed_file_is_some_process_of_the_scope_with_the_reason() {
         &rooted(),
         &file("/usr/bin/curl", Ok(OTHER)),
         &listed(),
-        &OUTSIDE,
+        OUTSIDE,
     );
     assert_eq!(verdict.listed, [GOOD]);
 }
@@ -207,7 +207,7 @@ fn whatever_an_inheriting_image_executes_is_of_its_lineage_and_so_is_what_that_e
     let unknown = file("/home/me/fresh", Err(AttestationReason::NotListed));
     let mut origin = from(EvidenceLevel::Image, ChildrenRule::Inherit);
     for _ in 0..3 {
-        let verdict = decide(&rooted(), &unknown, &listed(), &origin);
+        let verdict = decide(&rooted(), &unknown, &listed(), origin);
         assert_eq!(verdict.level, Ok(EvidenceLevel::Lineage));
         assert_eq!(verdict.reason(), None);
         origin = from(EvidenceLevel::Lineage, verdict.children);
@@ -231,7 +231,7 @@ fn whatever_an_inheriting_image_executes_is_of_its_lineage_and_so_is_what_that_e
 #[test]
 fn a_listed_tool_in_an_inheriting_tree_is_the_agent_and_the_tree_goes_on_below_it() {
     let origin = from(EvidenceLevel::Lineage, ChildrenRule::Inherit);
-    let verdict = decide(&rooted(), &good(), &listed(), &origin);
+    let verdict = decide(&rooted(), &good(), &listed(), origin);
     assert_eq!(verdict.level, Ok(EvidenceLevel::Image));
     assert_eq!(verdict.children, ChildrenRule::Inherit);
 }
@@ -318,7 +318,7 @@ fn of_two_selectors_of_one_file_the_stricter_rule_holds() {
         selector("wide", ChildrenRule::Inherit),
         selector("narrow", ChildrenRule::Listed),
     ]);
-    let verdict = decide(&rooted(), &good(), &both, &OUTSIDE);
+    let verdict = decide(&rooted(), &good(), &both, OUTSIDE);
     assert_eq!(verdict.children, ChildrenRule::Listed);
 }
 

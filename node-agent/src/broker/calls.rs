@@ -206,7 +206,8 @@ fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, String> {
 /// Remembers what a name of an observed scope is answered with, so that a connection to it finds its name.
 fn observed(node: &Shared, scope: u32, told: &Observed) -> Result<Noted, String> {
     let name: DnsName = told.name.parse().map_err(|error| format!("{error}"))?;
-    let addresses: Option<Vec<IpAddr>> = told.addresses.iter().map(|bytes| address(bytes)).collect();
+    let addresses: Option<Vec<IpAddr>> =
+        told.addresses.iter().map(|bytes| address(bytes)).collect();
     let addresses = addresses.ok_or("an address is not 4 or 16 bytes")?;
     let mut node = node.borrow_mut();
     let known = node.scopes.get(&scope).ok_or("the scope is gone")?;

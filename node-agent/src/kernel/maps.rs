@@ -110,8 +110,8 @@ impl Maps {
         scope: u32,
         settings: ScopeSettings,
     ) -> Result<(), MapError> {
-        self.set_settings(scope, settings)?;
         const IF_MISSING: u64 = 1; // BPF_NOEXIST: processes of it may be counted already
+        self.set_settings(scope, settings)?;
         match self.usage.insert(scope, Shared(Usage::ZERO), IF_MISSING) {
             Err(AyaError::SyscallError(error))
                 if error.io_error.raw_os_error() == Some(libc::EEXIST) => {}
@@ -218,7 +218,7 @@ impl Maps {
         self.tag(socket, tag, 0)
     }
 
-    /// Gives a socket of user space a tag; `flags` as in bpf_map_update_elem.
+    /// Gives a socket of user space a tag; `flags` as in `bpf_map_update_elem`.
     pub fn tag(&mut self, socket: BorrowedFd<'_>, tag: Tag, flags: u64) -> Result<(), MapError> {
         self.tags
             .insert(&socket, Shared(tag), flags)

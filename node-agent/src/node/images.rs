@@ -141,7 +141,7 @@ impl Node {
             let is_adopted = facts.content == Err(AttestationReason::NotObserved);
             // As the identity is now: it may have changed since the look.
             let rules = Rules::of(self.compiler.desired().agents.get(&scope.agent));
-            let verdict = decide(&image.event, facts, &rules, &origin);
+            let verdict = decide(&image.event, facts, &rules, origin);
             if is_adopted || before.as_ref() == Some(&verdict) {
                 continue;
             }

@@ -130,13 +130,13 @@ fn processes_of_a_scope_meet_on_loopback_and_meet_nobody_else_there() {
 /// Of a group of listeners on one port the kernel chooses by both ends of a connection, not by who asked first.
 #[test]
 fn a_scope_that_joins_a_hosts_group_of_listeners_never_reaches_the_host() {
-    let mut node = Node::start();
-    let (mut inside, mut outside) = (node.attested(level::IMAGE), node.outside());
     const GROUP: &str = "listener = socket.socket()
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 listener.bind(('127.0.0.1', NUMBER))
 listener.listen(64)
 listener.settimeout(0)";
+    let mut node = Node::start();
+    let (mut inside, mut outside) = (node.attested(level::IMAGE), node.outside());
     outside.run(&GROUP.replace("NUMBER", "0"));
     let shared = port(&mut outside, "listener");
     inside.run(&GROUP.replace("NUMBER", &shared.to_string()));
@@ -157,12 +157,12 @@ for _ in range(24):
 
 #[test]
 fn datagrams_of_a_scope_meet_on_loopback_and_meet_nobody_else_there() {
-    let mut node = Node::start();
-    let (mut one, mut other, mut outside) =
-        (node.attested(level::IMAGE), node.enter(), node.outside());
     const BIND: &str = "u = socket.socket(type=socket.SOCK_DGRAM)
 u.bind(('127.0.0.1', 0))
 u.settimeout(20)";
+    let mut node = Node::start();
+    let (mut one, mut other, mut outside) =
+        (node.attested(level::IMAGE), node.enter(), node.outside());
     one.run(BIND);
     other.run(BIND);
     outside.run(BIND);
