@@ -97,9 +97,11 @@ impl Need {
                 "nginx-light",
                 "curl",
                 "python3",
-                // A coding agent and what it works with.
+                // What a coding agent works with.
                 "nodejs",
                 "git",
+                "perl",
+                "python3-venv",
                 "util-linux",
                 "iproute2",
                 "mount",

@@ -48,13 +48,12 @@ fn gcc_compiles_and_what_it_made_runs() {
 }
 
 #[test]
-fn node_and_npm_install_a_local_package() {
+fn node_reads_its_modules_and_writes_into_the_project() {
     for user in users() {
         let printed = script(
             user,
-            "npm",
-            "npm init -y > /dev/null && mkdir dep && cd dep && npm init -y > /dev/null && echo 'module.exports = 7' > index.js && \
-             cd .. && npm install --offline --no-audit ./dep > /dev/null && \
+            "node",
+            "mkdir -p node_modules/dep && echo 'module.exports = 7' > node_modules/dep/index.js && \
              node -e \"console.log(require('dep')); require('fs').writeFileSync('out', 'x')\"",
         );
         assert_eq!(printed, "7\n");
@@ -70,19 +69,6 @@ fn python_makes_an_environment() {
             "python3 -m venv env && env/bin/python -c 'import tempfile, subprocess; tempfile.mkstemp(); print(subprocess.check_output([\"echo\", \"hi\"]))' && env/bin/pip --version > /dev/null",
         );
         assert_eq!(printed, "b'hi\\n'\n");
-    }
-}
-
-#[test]
-fn go_builds() {
-    for user in users() {
-        let printed = script(
-            user,
-            "go",
-            "printf 'module m\\ngo 1.20\\n' > go.mod && printf 'package main\\nimport \"fmt\"\\nfunc main() { fmt.Println(\"go\") }\\n' > main.go && \
-             go build -o m . && ./m && go vet .",
-        );
-        assert_eq!(printed, "go\n");
     }
 }
 

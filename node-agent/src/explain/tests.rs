@@ -215,7 +215,7 @@ fn a_grant_that_is_too_strong_is_named_with_why_the_process_is_known_no_better()
     let told = explain(&record(event), &granted());
     let facts = told.facts.join("\n");
     assert!(
-        facts.contains("level Scope, no better: a variable"),
+        facts.contains("level Scope, no better (LoaderVariables): a variable"),
         "{facts}"
     );
     assert!(
