@@ -1,6 +1,10 @@
 //! A socket with leave to go to one peer is turned towards another: its packets are looked at, each by itself.
 
-use lanyard_node_agent_abi::{cause::Cause, grant::carrier, process::level};
+use lanyard_node_agent_abi::{
+    cause::Cause,
+    grant::carrier,
+    process::{ScopeSettings, level, marks},
+};
 use serde_json::json;
 
 use super::{
@@ -22,18 +26,35 @@ fn host(family: Family) -> (Peer, Destination) {
     (peer, to)
 }
 
-/// Starts to connect a new socket with an option, and waits for nothing.
-fn begin_to_connect(actor: &mut Actor, to: &Destination, option: &str) {
+/// Starts to connect a new socket, and waits for nothing.
+fn begin_to_connect(actor: &mut Actor, to: &Destination) {
     let (host, port) = (to.host(), to.port());
-    actor.run(&format!(
-        "s = socket.socket(family({host:?}))\ns.settimeout(0)\n{option}"
-    ));
     let begun = actor.run(&format!("s.connect_ex(({host:?}, {port}))"));
     assert_eq!(
         begun,
         json!(libc::EINPROGRESS),
         "the verdict is about the packet"
     );
+}
+
+fn make_socket(actor: &mut Actor, to: &Destination) {
+    let host = to.host();
+    actor.run(&format!(
+        "s = socket.socket(family({host:?}))\ns.settimeout(0)"
+    ));
+}
+
+/// Makes a socket with an option that is refused in a scope, as one may have it that was made before.
+fn make_socket_with(node: &mut Node, actor: &mut Actor, to: &Destination, option: &str) {
+    let (scope, enforced) = (node.scope, node.broker.ports());
+    let observed = ScopeSettings {
+        marks: marks::OBSERVE,
+        ..enforced
+    };
+    node.maps().set_settings(scope, observed).unwrap();
+    make_socket(actor, to);
+    actor.run(option);
+    node.maps().set_settings(scope, enforced).unwrap();
 }
 
 #[test]
@@ -49,7 +70,8 @@ fn a_connected_socket_that_is_made_to_listen_is_reached_by_nobody() {
         actor.run("s.listen()\ns.settimeout(0)");
         let port = actor.run("s.getsockname()[1]").as_u64().unwrap();
         let listening = family.to(family.real(), u16::try_from(port).unwrap());
-        begin_to_connect(&mut caller, &listening, "pass");
+        make_socket(&mut caller, &listening);
+        begin_to_connect(&mut caller, &listening);
         let event = node.refusal(Cause::OtherPeer);
         assert_eq!(event.tgid, actor.pid, "{family:?}");
         assert_eq!(
@@ -71,7 +93,8 @@ fn a_route_in_the_options_of_a_packet_leads_nowhere() {
     // A loose source route by way of 10.99.0.9 (RFC 791).
     let route =
         "s.setsockopt(socket.SOL_IP, socket.IP_OPTIONS, bytes([131, 7, 4, 10, 99, 0, 9, 0]))";
-    begin_to_connect(&mut actor, &to, route);
+    make_socket_with(&mut node, &mut actor, &to, route);
+    begin_to_connect(&mut actor, &to);
     let event = node.refusal(Cause::OtherPeer);
     assert_eq!((event.tgid, event.address), (actor.pid, to.bytes()));
     assert!(peer.has_nobody());
@@ -89,7 +112,8 @@ fn a_route_in_a_header_of_a_packet_leads_nowhere() {
     let route = "via = socket.inet_pton(socket.AF_INET6, 'fd99::53')
 route = bytes([0, 4, 4, 1, 1, 0, 0, 0]) + bytes(16) + via
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, route)";
-    begin_to_connect(&mut actor, &to, route);
+    make_socket_with(&mut node, &mut actor, &to, route);
+    begin_to_connect(&mut actor, &to);
     let event = node.refusal(Cause::OtherPeer);
     assert_eq!((event.tgid, event.address), (actor.pid, to.bytes()));
     assert!(peer.has_nobody());
@@ -110,7 +134,8 @@ address add 10.98.0.1/24 dev outward
     node.grant(level::IMAGE, &to, carrier::BROKER);
     // Without a route there, whatever is sent to the broker on loopback goes out by that device.
     let bind = "s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'outward')";
-    begin_to_connect(&mut actor, &to, bind);
+    make_socket_with(&mut node, &mut actor, &to, bind);
+    begin_to_connect(&mut actor, &to);
     let event = node.refusal(Cause::OtherPeer);
     assert_eq!((event.tgid, event.address), (actor.pid, to.bytes()));
     assert!(node.broker.tcp4.has_nobody());
