@@ -17,10 +17,11 @@ pub struct ProcessRule {
     pub name: String,
     /// The file. Of an interpreter such as python3 the file says little: write the script too.
     pub executable: Executable,
-    /// The script that the file has to run, when it is an interpreter: as the first argument that is no
-    /// option, or by the `#!` line of the script itself. It has the level of evidence `Image` only where
-    /// no process of the scope can write the script or the folders above it; else the process has a
-    /// lower level, and records say `ScriptWritable`.
+    /// The script that the file has to run, when it is an interpreter: as the very first argument, by its
+    /// absolute path and without options before it, or by the `#!` line of the script itself, which has to
+    /// be executed by its absolute path. It has the level of evidence `Image` only where no process of the
+    /// scope can write the script or the folders above it; else the process has a lower level, and records
+    /// say `ScriptWritable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Script")]
     pub script: Option<Script>,
