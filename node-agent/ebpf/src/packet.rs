@@ -53,7 +53,12 @@ fn verdict(packet: *mut __sk_buff, direction: Direction) -> i32 {
         Pass::Yes => PASS,
         // Whoever destroys one end tells the other with this. A broker's end is tagged as well, so that it
         // must pass there on its way in.
-        Pass::NotYet | Pass::No(_) if is_bare_end(packet, tag) => PASS,
+        Pass::No(Cause::OtherPeer) if is_bare(packet, tag, false) => PASS,
+        Pass::No(Cause::OtherPeer) => {
+            refuse(packet, tag, Cause::OtherPeer, direction);
+            DROP
+        }
+        Pass::NotYet | Pass::No(_) if is_bare(packet, tag, true) => PASS,
         Pass::NotYet if direction == Direction::Out => LOSE,
         Pass::NotYet => DROP,
         Pass::No(cause) => {
@@ -312,14 +317,19 @@ fn refuse(packet: *mut __sk_buff, tag: &mut Tag, cause: Cause, direction: Direct
     }
 }
 
-/// A TCP reset that carries nothing; between a scope and its broker also an orderly end that carries nothing.
-/// When a broker dies the kernel says so for it, and a client that never hears of it waits for minutes.
+/// A TCP packet that carries nothing: a reset, towards anybody; anything, between a scope and its broker. There
+/// a handshake is brought to its end, so that the broker can refuse what it was for, and each side hears of the
+/// other's end. Without that, a client whose right ends in between waits for minutes.
 #[inline(always)]
-fn is_bare_end(packet: *mut __sk_buff, tag: &Tag) -> bool {
-    const END: u8 = 1;
+fn is_bare(packet: *mut __sk_buff, tag: &Tag, peer_is_meant: bool) -> bool {
     const RESET: u8 = 4;
+    const ANY: u8 = 0xff;
     let is_at_broker = tag.carrier == carrier::BROKER || tag.carrier == carrier::HOLD;
-    let ends = if is_at_broker { RESET | END } else { RESET };
+    let wanted = if is_at_broker && peer_is_meant {
+        ANY
+    } else {
+        RESET
+    };
     let Some(header) = load::<8>(packet, 0) else {
         return false;
     };
@@ -342,7 +352,7 @@ fn is_bare_end(packet: *mut __sk_buff, tag: &Tag) -> bool {
     let Some(tcp) = load::<14>(packet, tcp_at) else {
         return false;
     };
-    tcp[13] & ends != 0 && u32::from(tcp[12] >> 4) * 4 == tcp_length
+    tcp[13] & wanted != 0 && u32::from(tcp[12] >> 4) * 4 == tcp_length
 }
 
 #[inline(always)]
