@@ -28,7 +28,9 @@ pub const TOKEN: &str = "demo-4f1c9d2e7b8a6053-token";
 pub const USER: &str = "nobody";
 
 /// The agents of all scenes; who may run them is in the policy, which is read once.
-const AGENTS: [&str; 5] = ["bot", "coder", "watched", "scripted", "other"];
+const AGENTS: [&str; 6] = ["bot", "coder", "watched", "scripted", "other", "asker"];
+/// The one that may reach a unix socket, [`Stage::listed_socket`].
+const ASKER: &str = "asker";
 
 /// Evidence, a line each, for a person.
 pub type Evidence = Vec<String>;
@@ -50,9 +52,14 @@ pub struct Stage {
 /// Who may run which agent. What they run is in a folder that only root can write.
 fn policy(lab: &Lab, secret: &Path) -> String {
     let programs = lab.path("programs");
+    let listed = listed_socket(lab);
     let agent = |agent| {
+        let sockets = match agent {
+            ASKER => format!("    unixSockets: [{}]\n", listed.display()),
+            _ => String::new(),
+        };
         format!(
-            "  - name: {agent}\n    allowedUsers: [{USER}]\n    allowPaths: [{}]\n",
+            "  - name: {agent}\n    allowedUsers: [{USER}]\n    allowPaths: [{}]\n{sockets}",
             programs.display()
         )
     };
@@ -63,7 +70,16 @@ fn policy(lab: &Lab, secret: &Path) -> String {
     )
 }
 
+fn listed_socket(lab: &Lab) -> PathBuf {
+    lab.path("sockets").join("listed.sock")
+}
+
 impl Stage {
+    /// The unix socket that the agent `asker` may reach, in a folder that only root can write.
+    pub fn listed_socket(&self) -> PathBuf {
+        listed_socket(&self.lab)
+    }
+
     /// Sets the stage.
     pub fn set() -> Result<Self> {
         let lab = Lab::new()?;

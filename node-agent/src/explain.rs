@@ -221,7 +221,7 @@ fn refused_connection(refused: &Refused<'_>, desired: &Desired) -> Told {
     if process.reason == Some(AttestationReason::DigestMismatch) {
         facts.extend(digests(agent, process, listed(agent, process, desired)));
     }
-    let mut remedy = remedy::of_connection(agent, reason);
+    let mut remedy = remedy::of_connection(agent, reason, refused.path);
     let mut yaml = remedy::connection_yaml(agent, reason, refused.path);
     let is_granted = matches!(
         reason,
@@ -335,7 +335,7 @@ fn ungranted(
         Ok(document) => Told {
             summary,
             facts,
-            remedy: remedy::of_connection(agent, ConnectionReason::NoGrant),
+            remedy: remedy::of_connection(agent, ConnectionReason::NoGrant, None),
             yaml: document.yaml(),
         },
         Err(why) => Told {

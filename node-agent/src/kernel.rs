@@ -13,10 +13,13 @@ mod raw_link;
 mod rings;
 pub mod sever;
 mod shared;
+mod unix_hooks;
 
 use std::path::Path;
 
 use thiserror::Error;
+
+use self::btf::Types;
 
 pub use self::{
     btf::BtfError,
@@ -70,9 +73,11 @@ impl Kernel {
         match found {
             Found::Complete => {}
             Found::Nothing => {
-                let offsets = btf::offsets(FIRST_GENERATION)?;
+                let description = btf::read()?;
+                let types = Types::of(&description)?;
                 pins.prepare()?;
-                if let Err(error) = object::load(object, &pins, attach_root, offsets) {
+                let loaded = object::load(object, &pins, attach_root, &types, FIRST_GENERATION);
+                if let Err(error) = loaded {
                     pins.remove()?;
                     return Err(error.into());
                 }
@@ -80,8 +85,9 @@ impl Kernel {
             }
             Found::OtherBuild => {
                 let generation = maps::generation(&pins)?.wrapping_add(1);
-                let offsets = btf::offsets(generation)?;
-                object::load(object, &pins, attach_root, offsets)?;
+                let description = btf::read()?;
+                let types = Types::of(&description)?;
+                object::load(object, &pins, attach_root, &types, generation)?;
                 pins.complete()?;
             }
         }

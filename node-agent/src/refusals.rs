@@ -6,10 +6,7 @@ use std::{
 };
 
 use lanyard_access::{host::DnsName, reason::ConnectionReason};
-use lanyard_node_agent_abi::{
-    cause::Cause,
-    event::{RefusalEvent, UNIX_PATH},
-};
+use lanyard_node_agent_abi::{cause::Cause, event::RefusalEvent, unix};
 use lanyard_protocol::record::Transport;
 
 use crate::names::Names;
@@ -19,7 +16,7 @@ const QUIET: u64 = 1_000_000_000;
 /// How many different refusals of one scope are told apart.
 const MOST: usize = 512;
 
-type Same = (u64, u32, [u8; 16], u16, u16, [u8; UNIX_PATH]);
+type Same = (u64, u32, [u8; 16], u16, u16, [u8; unix::PATH]);
 
 /// `IPPROTO_TCP` and `IPPROTO_UDP`, include/uapi/linux/in.h.
 const TCP: u16 = 6;

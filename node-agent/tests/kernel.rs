@@ -38,4 +38,5 @@ mod kernel {
     mod sticky;
     mod storm;
     mod transfer;
+    mod unix_socket;
 }

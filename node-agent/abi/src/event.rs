@@ -1,6 +1,6 @@
 //! What the kernel tells the node agent, in three rings, so that a flood of one kind starves no other.
 
-use crate::plain::plain;
+use crate::{plain::plain, unix};
 
 /// Longest name of an executed file that an event carries, with its final NUL.
 pub const NAME: usize = 256;
@@ -101,13 +101,10 @@ plain! {
         pub protocol: u16,
         /// See [`refusal`].
         pub marks: u32,
-        /// The path of a unix socket, ended by a NUL or its length.
-        pub path: [u8; UNIX_PATH],
+        /// The path of a unix socket, ended by a NUL.
+        pub path: [u8; unix::PATH],
     }
 }
-
-/// The longest path of a unix socket, `sun_path` of unix(7), in whole words.
-pub const UNIX_PATH: usize = 112;
 
 /// Bits of [`RefusalEvent::marks`].
 pub mod refusal {

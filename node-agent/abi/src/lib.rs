@@ -10,6 +10,7 @@
 pub mod cause;
 pub mod event;
 pub mod grant;
+pub mod kernel_function;
 pub mod plain;
 pub mod process;
 pub mod settings;
@@ -18,4 +19,4 @@ pub mod unix;
 pub mod virtual_address;
 
 /// The version of this layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;

@@ -55,6 +55,10 @@ plain! {
         pub task_flags: u32,
         /// `task_struct.seccomp.mode`
         pub task_seccomp: u32,
+        /// `bpf_sock_addr_kern.uaddr`
+        pub sock_addr_name: u32,
+        /// `bpf_sock_addr_kern.uaddrlen`; 0 where the kernel's hooks do not know it.
+        pub sock_addr_name_length: u32,
         /// Which generation of the tracing programs this is; see `ACTIVE`.
         pub generation: u32,
     }

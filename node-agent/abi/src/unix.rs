@@ -2,8 +2,11 @@
 
 use crate::plain::plain;
 
-/// `sun_path` of unix(7).
-pub const PATH: usize = 108;
+/// Length of `sun_path` in unix(7). A path may fill it to the last byte, without a NUL.
+pub const SUN_PATH: usize = 108;
+
+/// Room for such a path, and the NUL behind it.
+pub const PATH: usize = 112;
 
 plain! {
     /// One pathname socket, exactly as the process must write it.

@@ -32,6 +32,7 @@ mod shared_count;
 mod socket_option;
 mod socket_storage;
 mod subject;
+mod unix_socket;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -5,9 +5,10 @@ use core::ptr;
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use lanyard_node_agent_abi::{
     cause::{Cause, lost},
-    event::{RefusalEvent, UNIX_PATH, refusal},
+    event::{RefusalEvent, refusal},
     process::quota,
     tag::Tag,
+    unix,
 };
 
 use crate::{
@@ -46,7 +47,7 @@ pub(crate) fn report_unix(
     subject: &Subject,
     attempt: &Attempt,
     cause: Cause,
-    path: Option<&[u8; UNIX_PATH]>,
+    path: Option<&[u8; unix::PATH]>,
 ) {
     let marks = if subject.is_observed() {
         refusal::OBSERVED
@@ -68,7 +69,7 @@ pub(crate) fn report_unix(
             port: attempt.port,
             protocol: attempt.protocol as u16,
             marks,
-            path: [0; UNIX_PATH],
+            path: [0; unix::PATH],
         },
         path,
         cause,
@@ -90,7 +91,7 @@ pub(crate) fn report_packet(tag: &Tag, address: &[u8; 16], port: u16, cause: Cau
             port,
             protocol: tag.protocol as u16,
             marks: 0,
-            path: [0; UNIX_PATH],
+            path: [0; unix::PATH],
         },
         None,
         cause,
@@ -98,7 +99,7 @@ pub(crate) fn report_packet(tag: &Tag, address: &[u8; 16], port: u16, cause: Cau
 }
 
 #[inline(always)]
-fn report(event: RefusalEvent, path: Option<&[u8; UNIX_PATH]>, cause: Cause) {
+fn report(event: RefusalEvent, path: Option<&[u8; unix::PATH]>, cause: Cause) {
     count(cause as u32);
     if !has_share(event.scope, event.at) {
         count(lost::LIMITED);

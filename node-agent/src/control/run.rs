@@ -182,12 +182,14 @@ fn admit(
     ))
 }
 
-/// Before the scope has a process. A path that does not fit into an address is in no policy.
+/// Before the scope has a process: what the policy lists, and the node agent itself, which an agent may ask why it
+/// was refused something. A path that does not fit into an address is in no policy.
 fn allow_sockets(node: &mut Node, scope: u32, sockets: &[String]) -> Result<(), NodeError> {
-    for socket in sockets {
+    let own = node.place.control_socket().display().to_string();
+    for socket in sockets.iter().chain([&own]) {
         let mut path = [0; unix::PATH];
         // The last byte stays 0: it ends the path.
-        let fits = path[..unix::PATH - 1].get_mut(..socket.len());
+        let fits = path[..unix::SUN_PATH - 1].get_mut(..socket.len());
         let Some(place) = fits else { continue };
         place.copy_from_slice(socket.as_bytes());
         node.maps.allow_unix_socket(UnixKey { scope, path })?;

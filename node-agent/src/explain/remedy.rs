@@ -71,7 +71,11 @@ pub(super) fn identity_yaml(
 }
 
 /// What to do about a refused connection that is not about a grant.
-pub(super) fn of_connection(agent: &ObjectKey, reason: ConnectionReason) -> String {
+pub(super) fn of_connection(
+    agent: &ObjectKey,
+    reason: ConnectionReason,
+    path: Option<&str>,
+) -> String {
     match reason {
         ConnectionReason::NoIdentity => of_identity(agent, AttestationReason::NotObserved),
         ConnectionReason::NoGrant | ConnectionReason::GrantEnded => format!(
@@ -103,6 +107,9 @@ pub(super) fn of_connection(agent: &ObjectKey, reason: ConnectionReason) -> Stri
             "wait until this node hears from its operator again".to_owned()
         }
         ConnectionReason::Traced => of_identity(agent, AttestationReason::Traced),
+        ConnectionReason::UnixSocket if !path.is_some_and(is_absolute) => {
+            "only an absolute path can be listed in the local policy: a server of the agent's own may listen on loopback instead".to_owned()
+        }
         ConnectionReason::UnixSocket => {
             "if the agent may ask that service to act outside the scope, list the path in the local policy as below and start the node agent and the agent anew".to_owned()
         }
@@ -121,7 +128,7 @@ pub(super) fn connection_yaml(
 ) -> String {
     match (reason, path) {
         (ConnectionReason::Traced, _) => debug_yaml(agent),
-        (ConnectionReason::UnixSocket, Some(path)) if path.starts_with('/') => format!(
+        (ConnectionReason::UnixSocket, Some(path)) if is_absolute(path) => format!(
             "# in /etc/lanyard/local.yaml\nidentities:\n  - name: {agent}\n    unixSockets:\n      - {}\n",
             quoted(path)
         ),
@@ -131,6 +138,11 @@ pub(super) fn connection_yaml(
 
 fn debug_yaml(agent: &ObjectKey) -> String {
     format!("# in AgentIdentity {agent}\nspec:\n  processAccess: Debug\n")
+}
+
+/// Others depend on the folder a process is in, or are names without a file.
+fn is_absolute(path: &str) -> bool {
+    path.starts_with('/')
 }
 
 /// Paths are an agent's own text: a string of JSON is a string of YAML, and stays on its line.
@@ -149,7 +161,7 @@ mod tests {
             assert!(of_identity(&agent, *reason).len() > 10, "{reason}");
         }
         for reason in ConnectionReason::ALL {
-            assert!(of_connection(&agent, *reason).len() > 10, "{reason}");
+            assert!(of_connection(&agent, *reason, None).len() > 10, "{reason}");
         }
     }
 
@@ -161,5 +173,9 @@ mod tests {
         assert_eq!(yaml.lines().count(), 5, "{yaml}");
         let abstract_one = connection_yaml(&agent, ConnectionReason::UnixSocket, Some("@x"));
         assert_eq!(abstract_one, "");
+        for path in ["@x", "x", ""] {
+            let remedy = of_connection(&agent, ConnectionReason::UnixSocket, Some(path));
+            assert!(remedy.starts_with("only an absolute path"), "{remedy}");
+        }
     }
 }

@@ -34,50 +34,21 @@ pub enum BtfError {
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// The offsets the kernel programs need, of the running kernel, for tracing programs of that generation.
-pub(super) fn offsets(generation: u32) -> Result<Offsets, BtfError> {
-    let data = fs::read(Path::new(VMLINUX)).map_err(|source| BtfError::Read {
+/// The running kernel's description of itself.
+pub(super) fn read() -> Result<Vec<u8>, BtfError> {
+    fs::read(Path::new(VMLINUX)).map_err(|source| BtfError::Read {
         path: VMLINUX,
         source,
-    })?;
-    let types = Types::parse(&data).ok_or(BtfError::Malformed)?;
-    let (changed, changed_nanos) = types.change_time()?;
-    Ok(Offsets {
-        task_pid: types.offset("task_struct", "pid")?,
-        task_tgid: types.offset("task_struct", "tgid")?,
-        task_signal: types.offset("task_struct", "signal")?,
-        signal_live: types.offset("signal_struct", "live")?,
-        binprm_file: types.offset("linux_binprm", "file")?,
-        binprm_filename: types.offset("linux_binprm", "filename")?,
-        file_inode: types.offset("file", "f_inode")?,
-        inode_number: types.offset("inode", "i_ino")?,
-        inode_super_block: types.offset("inode", "i_sb")?,
-        inode_generation: types.offset("inode", "i_generation")?,
-        inode_size: types.offset("inode", "i_size")?,
-        inode_links: types.offset("inode", "i_nlink")?,
-        inode_changed: changed,
-        inode_changed_nanos: changed_nanos,
-        super_block_device: types.offset("super_block", "s_dev")?,
-        binprm_interpreter: types.offset("linux_binprm", "interp")?,
-        task_memory: types.offset("task_struct", "mm")?,
-        memory_arguments: types.offset("mm_struct", "arg_start")?,
-        memory_arguments_end: types.offset("mm_struct", "arg_end")?,
-        memory_environment: types.offset("mm_struct", "env_start")?,
-        memory_environment_end: types.offset("mm_struct", "env_end")?,
-        task_traced: types.offset("task_struct", "ptrace")?,
-        task_leader: types.offset("task_struct", "group_leader")?,
-        task_flags: types.offset("task_struct", "atomic_flags")?,
-        task_seccomp: types.offset("task_struct", "seccomp")? + types.offset("seccomp", "mode")?,
-        generation,
     })
 }
 
-/// The types of a BTF blob.
-struct Types<'a> {
+/// The types of a description.
+pub(super) struct Types<'a> {
     strings: &'a [u8],
     /// By type id; id 0 is `void`.
     entries: Vec<Type<'a>>,
     structs: HashMap<&'a [u8], u32>,
+    functions: HashMap<&'a [u8], u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -93,9 +64,60 @@ const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
+const KIND_FUNCTION: u32 = 12;
 const MEMBER: usize = 12;
 
 impl<'a> Types<'a> {
+    /// Reads a description.
+    pub(super) fn of(data: &'a [u8]) -> Result<Self, BtfError> {
+        Self::parse(data).ok_or(BtfError::Malformed)
+    }
+
+    /// The offsets the kernel programs need, for tracing programs of that generation.
+    pub(super) fn offsets(&self, generation: u32) -> Result<Offsets, BtfError> {
+        let (changed, changed_nanos) = self.change_time()?;
+        Ok(Offsets {
+            task_pid: self.offset("task_struct", "pid")?,
+            task_tgid: self.offset("task_struct", "tgid")?,
+            task_signal: self.offset("task_struct", "signal")?,
+            signal_live: self.offset("signal_struct", "live")?,
+            binprm_file: self.offset("linux_binprm", "file")?,
+            binprm_filename: self.offset("linux_binprm", "filename")?,
+            file_inode: self.offset("file", "f_inode")?,
+            inode_number: self.offset("inode", "i_ino")?,
+            inode_super_block: self.offset("inode", "i_sb")?,
+            inode_generation: self.offset("inode", "i_generation")?,
+            inode_size: self.offset("inode", "i_size")?,
+            inode_links: self.offset("inode", "i_nlink")?,
+            inode_changed: changed,
+            inode_changed_nanos: changed_nanos,
+            super_block_device: self.offset("super_block", "s_dev")?,
+            binprm_interpreter: self.offset("linux_binprm", "interp")?,
+            task_memory: self.offset("task_struct", "mm")?,
+            memory_arguments: self.offset("mm_struct", "arg_start")?,
+            memory_arguments_end: self.offset("mm_struct", "arg_end")?,
+            memory_environment: self.offset("mm_struct", "env_start")?,
+            memory_environment_end: self.offset("mm_struct", "env_end")?,
+            task_traced: self.offset("task_struct", "ptrace")?,
+            task_leader: self.offset("task_struct", "group_leader")?,
+            task_flags: self.offset("task_struct", "atomic_flags")?,
+            sock_addr_name: self.offset("bpf_sock_addr_kern", "uaddr")?,
+            // Kernels without hooks for unix sockets have no length, for they need none.
+            sock_addr_name_length: self
+                .offset("bpf_sock_addr_kern", "uaddrlen")
+                .unwrap_or_default(),
+            task_seccomp: self.offset("task_struct", "seccomp")?
+                + self.offset("seccomp", "mode")?,
+            generation,
+        })
+    }
+
+    /// The number by which programs call a function of this kernel; nothing if it has none of that name.
+    pub(super) fn function(&self, name: &str) -> Option<i32> {
+        let id = *self.functions.get(name.as_bytes())?;
+        i32::try_from(id).ok()
+    }
+
     fn parse(data: &'a [u8]) -> Option<Self> {
         const MAGIC: u32 = 0xeb9f;
         if word(data, 0)? & 0xffff != MAGIC {
@@ -117,6 +139,7 @@ impl<'a> Types<'a> {
             strings,
             entries: vec![void],
             structs: HashMap::new(),
+            functions: HashMap::new(),
         };
         while !rest.is_empty() {
             let (name, info) = (word(rest, 0)?, word(rest, 4)?);
@@ -126,9 +149,15 @@ impl<'a> Types<'a> {
                 target: word(rest, 8)?,
                 members: rest.get(12..length)?,
             };
-            if entry.kind() == KIND_STRUCT && name != 0 {
-                let id = u32::try_from(this.entries.len()).ok()?;
-                this.structs.entry(this.text(name)?).or_insert(id);
+            let id = u32::try_from(this.entries.len()).ok()?;
+            match entry.kind() {
+                KIND_STRUCT if name != 0 => {
+                    this.structs.entry(this.text(name)?).or_insert(id);
+                }
+                KIND_FUNCTION => {
+                    this.functions.entry(this.text(name)?).or_insert(id);
+                }
+                _ => {}
             }
             this.entries.push(entry);
             rest = rest.get(length..)?;
@@ -233,7 +262,9 @@ mod tests {
             strings: &[],
             entries: Vec::new(),
             structs: HashMap::new(),
+            functions: HashMap::new(),
         };
+        assert_eq!(types.function("bpf_cast_to_kern_ctx"), None);
         let error = types.offset("inode", "i_ino").unwrap_err().to_string();
         assert_eq!(error, "this kernel has no member i_ino in struct inode");
     }

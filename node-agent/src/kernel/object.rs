@@ -12,11 +12,17 @@ use aya::{
     programs::{BtfTracePoint, Program, ProgramError, links::FdLink},
 };
 use lanyard_access::digest::Sha256Digest;
-use lanyard_node_agent_abi::{event::LOADER_NAME, settings::Offsets};
+use lanyard_node_agent_abi::event::LOADER_NAME;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::{pins::Pins, raw_link, shared::Shared};
+use super::{
+    btf::{BtfError, Types},
+    pins::Pins,
+    raw_link,
+    shared::Shared,
+    unix_hooks,
+};
 use crate::loader;
 
 /// The object that `cargo xtask` built, or nothing.
@@ -36,6 +42,27 @@ pub enum LoadError {
     /// The kernel's type information was not accepted.
     #[error("read the kernel's type information: {0}")]
     Btf(#[from] aya::BtfError),
+    /// The kernel's type information lacks something.
+    #[error(transparent)]
+    Types(#[from] BtfError),
+    /// A program for unix sockets could not be put together.
+    #[error("prepare the kernel program {name}: {reason}")]
+    Prepare {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A program for unix sockets was not accepted.
+    #[error("load the kernel program {name}: {source}; the kernel says:\n{log}")]
+    Refused {
+        /// Its name.
+        name: &'static str,
+        /// What the system said.
+        source: io::Error,
+        /// The end of the verifier's log.
+        log: String,
+    },
     /// One program was not accepted.
     #[error("load and attach the kernel program {name}: {source}")]
     Program {
@@ -145,13 +172,13 @@ pub(super) fn load(
     object: &[u8],
     pins: &Pins,
     attach_root: &Path,
-    offsets: Offsets,
+    types: &Types<'_>,
+    generation: u32,
 ) -> Result<(), LoadError> {
     if object.is_empty() {
         return Err(LoadError::NotEmbedded);
     }
-    let offsets = Shared(offsets);
-    let generation = offsets.0.generation;
+    let offsets = Shared(types.offsets(generation)?);
     let mut loader = EbpfLoader::new();
     loader
         .allow_unsupported_maps()
@@ -159,7 +186,8 @@ pub(super) fn load(
     for name in MAPS {
         loader.map_pin_path(name, pins.map(name));
     }
-    let mut object = loader.load(object)?;
+    let elf = object;
+    let mut object = loader.load(elf)?;
     let root = fs::File::open(attach_root).map_err(|source| LoadError::AttachRoot {
         path: attach_root.to_owned(),
         source,
@@ -170,6 +198,10 @@ pub(super) fn load(
     for (name, attach_type) in AT_ROOT {
         let program = fd_of(&object, name)?;
         attach_at_root(&program, root.as_fd(), *attach_type, &pins.link(name))
+            .map_err(|source| LoadError::Link { name, source })?;
+    }
+    for (name, attach_type, program) in unix_hooks::load(elf, &object, types)? {
+        attach_at_root(&program, root.as_fd(), attach_type, &pins.link(name))
             .map_err(|source| LoadError::Link { name, source })?;
     }
     // From here on the new programs follow processes, and the old ones do not.
@@ -188,7 +220,8 @@ fn tracing_link(name: &str, generation: u32) -> String {
 
 /// Whether a link belongs to what was just loaded.
 fn is_current(link: &str, generation: u32) -> bool {
-    AT_ROOT.iter().any(|(name, _)| *name == link)
+    let at_root = AT_ROOT.iter().chain(unix_hooks::PROGRAMS);
+    at_root.map(|(name, _)| *name).any(|name| name == link)
         || TRACING
             .iter()
             .any(|(name, _)| tracing_link(name, generation) == link)
