@@ -294,3 +294,39 @@ tried("io_uring", libc.syscall(425, 8, bytes(120)) >= 0)
     assert_eq!(said.lines().count(), 6, "{output:?}");
     assert!(said.lines().all(|line| line.ends_with("refused")), "{said}");
 }
+
+/// A socket that was connected before its process was in a scope would carry no tag: it stays outside.
+#[test]
+fn a_connection_made_outside_is_not_brought_into_a_scope() {
+    const LAUNCH: &str = r#"
+import os, socket, sys
+address, port, kind, keep, *command = sys.argv[1:]
+s = socket.socket(type=getattr(socket, kind))
+s.connect((address, int(port)))
+s.set_inheritable(keep == "kept")
+os.execvp(command[0], command)
+"#;
+    let stage = Stage::set().unwrap();
+    let launched = |kind: &str, keep: &str| {
+        let agent = stage.python(&["-c", "print('started')"]);
+        let mut command = Command::new(&stage.python);
+        command.args(["-c", LAUNCH, &stage.lab.address()]);
+        command.args([&service::PLAIN_PORT.to_string(), kind, keep]);
+        command.arg(agent.get_program()).args(agent.get_args());
+        command.env_remove("LD_LIBRARY_PATH");
+        command.current_dir(agent.get_current_dir().unwrap());
+        let output = command.output().unwrap();
+        (
+            String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    for kind in ["SOCK_STREAM", "SOCK_DGRAM"] {
+        let (said, error) = launched(kind, "kept");
+        assert_eq!(said, "", "{kind}");
+        assert!(error.contains("is a network socket"), "{error}");
+        assert!(error.contains("3>&-"), "{error}");
+        let (said, error) = launched(kind, "closed");
+        assert_eq!(said, "started", "{kind}: {error}");
+    }
+}

@@ -34,7 +34,7 @@ use crate::{
     place::Place,
     record::{RecordError, Recorder},
     refusals::Refusals,
-    scope::{Scope, ScopeError, cgroup::Cgroup},
+    scope::{Scope, ScopeError, cgroup::Cgroup, inherited::InheritedError},
 };
 
 /// A node that the tasks of one thread share. Nobody holds it across a wait.
@@ -49,6 +49,9 @@ pub enum NodeError {
     /// A scope.
     #[error(transparent)]
     Scope(#[from] ScopeError),
+    /// What a process brings into its scope.
+    #[error(transparent)]
+    Inherited(#[from] InheritedError),
     /// The record.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -1,6 +1,7 @@
 //! A scope: the processes of one `lanyard run`, fenced together, with a broker of their own.
 
 pub mod cgroup;
+pub mod inherited;
 pub mod listeners;
 
 use std::{

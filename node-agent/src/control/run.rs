@@ -31,6 +31,7 @@ use crate::{
     desired::number,
     kernel::clock::Moment,
     node::{Node, NodeError, Shared},
+    scope::inherited::InheritedError,
 };
 
 pub(super) async fn run(
@@ -148,8 +149,13 @@ fn admit(
 ) -> Result<(u32, Admitted), Denied> {
     let now = Moment::now();
     let mut node = node.borrow_mut();
-    let failed =
-        |error: NodeError| denied(format!("make a scope: {error}"), "see the node agent's log");
+    let failed = |error: NodeError| match error {
+        NodeError::Inherited(why @ InheritedError::LeadsOut { number, .. }) => denied(
+            why.to_string(),
+            format!("close it for the command: lanyard run ... {number}>&-"),
+        ),
+        other => denied(format!("make a scope: {other}"), "see the node agent's log"),
+    };
     let id = node.make_scope(agent, peer.uid, now).map_err(failed)?;
     let admitted = allow_sockets(&mut node, id, &allowance.unix_sockets)
         .and_then(|()| node.admit(id, peer.pid, peer.process(), file, asked.path, now));

@@ -18,7 +18,7 @@ use super::{Node, NodeError};
 use crate::{
     desired::Openings,
     kernel::{Maps, clock::Moment},
-    scope::{Scope, ScopeError, cgroup::Cgroup},
+    scope::{Scope, ScopeError, cgroup::Cgroup, inherited},
 };
 
 impl Node {
@@ -98,6 +98,12 @@ impl Node {
         if let Err(error) = scope.cgroup.admit(pid, process) {
             self.maps.disarm(pid)?;
             return Err(NodeError::Scope(error.into()));
+        }
+        // Now that it can open none that the kernel does not decide about.
+        if let Err(error) = inherited::check(pid, process) {
+            // What it executes all the same is in the scope, and not the agent.
+            self.maps.disarm(pid)?;
+            return Err(error.into());
         }
         Ok(())
     }
