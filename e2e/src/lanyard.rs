@@ -101,6 +101,11 @@ impl Lanyard {
         Ok(())
     }
 
+    /// The daemon's process, while it runs.
+    pub fn daemon(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Child::id)
+    }
+
     /// What the daemon logged.
     pub fn daemon_log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

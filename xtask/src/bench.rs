@@ -20,8 +20,8 @@ use machine::Machine;
 
 const PAGE: &str = "docs/benchmarks.md";
 
-/// `cargo xtask bench`.
-pub(crate) fn run(context: &Context) -> anyhow::Result<()> {
+/// `cargo xtask bench [NAME]...`.
+pub(crate) fn run(context: &Context, names: &[String]) -> anyhow::Result<()> {
     setup::ready(context, &[Need::Build, Need::KernelPrograms, Need::Run])?;
     let object = kernel_object::build(context)?;
     let step = Step::loud("building the programs for release");
@@ -32,9 +32,10 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<()> {
     )?;
     step.passed("");
 
-    let mut tables = Vec::new();
+    let mut count = 0;
     for package in Workspace::read(context)?.default_members() {
-        for target in package.targets.iter().filter(|target| target.is("bench")) {
+        let benches = package.targets.iter().filter(|target| target.is("bench"));
+        for target in benches.filter(|target| is_meant(&target.name, names)) {
             let mut command =
                 context.cargo(&["bench", "--package", &package.name, "--bench", &target.name]);
             command
@@ -42,7 +43,7 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<()> {
                 .env("LANYARD_BIN_DIR", context.target().join("release"));
             let step = Step::start(typed(&command));
             let printed = stdout_of(&mut command)?;
-            let table = Table::read(&typed(&command), &printed);
+            let table = Table::read(&target.name, &typed(&command), &printed);
             if table.is_empty() {
                 bail!(
                     "{} printed no row `name | runs | median | p99`:\n{printed}",
@@ -51,22 +52,25 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<()> {
             }
             step.passed("");
             quote(&table.to_string());
-            tables.push(table);
+            // At once: the next one may fail.
+            write_page(context, &table)?;
+            count += 1;
         }
     }
-    if tables.is_empty() {
-        bail!("no crate has a bench");
+    if count == 0 {
+        bail!("no crate has a bench whose name begins with {names:?}");
     }
-    write_page(context, &tables)
+    Ok(())
 }
 
-fn write_page(context: &Context, tables: &[Table]) -> anyhow::Result<()> {
+fn is_meant(bench: &str, names: &[String]) -> bool {
+    names.is_empty() || names.iter().any(|name| bench.starts_with(name.as_str()))
+}
+
+fn write_page(context: &Context, table: &Table) -> anyhow::Result<()> {
     let path = context.root.join(PAGE);
     let page = fs::read_to_string(&path).ok();
-    let page = figures::renew(
-        page.as_deref(),
-        &figures::section(&Machine::inspect()?, tables),
-    )?;
+    let page = figures::renew(page.as_deref(), table, &Machine::inspect()?)?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     }

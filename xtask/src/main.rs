@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Verb::Test => return Ok(test::run(&context)),
         Verb::Lint => return Ok(lint::run(&context)),
         Verb::Generate => generate::run(&context)?,
-        Verb::Bench => bench::run(&context)?,
+        Verb::Bench { names } => bench::run(&context, &names)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -48,7 +48,7 @@ struct Args {
     environment: Environment,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Verb {
     /// Install what the other verbs need, and build the kernel programs
     Setup,
@@ -61,5 +61,8 @@ enum Verb {
     /// Write the generated files again
     Generate,
     /// Measure, and write the figures to docs/benchmarks.md
-    Bench,
+    Bench {
+        /// Which benches, by the beginning of their names; all without any
+        names: Vec<String>,
+    },
 }

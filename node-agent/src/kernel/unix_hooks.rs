@@ -36,7 +36,7 @@ pub(super) fn load(
     for (name, attach_type) in PROGRAMS {
         let instructions = prepare(elf, loaded, types, name)
             .map_err(|reason| LoadError::Prepare { name, reason })?;
-        let program = load_program(&instructions, *attach_type)
+        let program = load_program(name, &instructions, *attach_type)
             .map_err(|(source, log)| LoadError::Refused { name, source, log })?;
         programs.push((*name, *attach_type, program));
     }
@@ -136,6 +136,7 @@ struct ProgramLoad {
 
 /// Loads a program; what the verifier said last if it refuses.
 fn load_program(
+    name: &str,
     instructions: &[bpf_insn],
     attach_type: u32,
 ) -> Result<OwnedFd, (io::Error, String)> {
@@ -156,7 +157,7 @@ fn load_program(
         log: log.as_mut_ptr() as u64,
         kernel_version: 0,
         flags: 0,
-        name: *b"lanyard_unix\0\0\0\0",
+        name: short(name),
         interface: 0,
         attach_type,
     };
@@ -177,6 +178,15 @@ fn load_program(
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err((io::Error::last_os_error(), last_lines(&log))),
     }
+}
+
+/// A name as the kernel keeps it: fifteen bytes and a NUL.
+fn short(name: &str) -> [u8; 16] {
+    let mut short = [0; 16];
+    for (place, byte) in short.iter_mut().take(15).zip(name.bytes()) {
+        *place = byte;
+    }
+    short
 }
 
 /// The end of a text that a NUL ends.

@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use super::machine::Machine;
 
-const BEGIN: &str = "<!-- figures: written by `cargo xtask bench` -->";
-const END: &str = "<!-- end of figures -->";
 const TITLE: &str = "# Benchmarks\n\n";
 
 /// The rows of one bench, under the command that printed them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Table {
+    name: String,
     command: String,
     rows: Vec<[String; 4]>,
     /// What a bench says beside its rows.
@@ -21,9 +20,10 @@ pub(crate) struct Table {
 
 impl Table {
     /// Picks the rows `name | runs | median | p99` out of what a bench printed.
-    pub(crate) fn read(command: &str, printed: &str) -> Self {
+    pub(crate) fn read(name: &str, command: &str, printed: &str) -> Self {
         let words = printed.lines().map(str::trim);
         Self {
+            name: name.to_owned(),
             command: command.to_owned(),
             rows: printed.lines().filter_map(row).collect(),
             words: words
@@ -50,29 +50,26 @@ impl fmt::Display for Table {
     }
 }
 
-/// The part of the page that is written anew.
-pub(crate) fn section(machine: &Machine, tables: &[Table]) -> String {
-    let mut text = format!(
-        "Machine: {machine}. Command: `cargo xtask bench`. A time without a unit is in microseconds.\n"
+/// The page with the figures of one bench renewed, or added at its end; all else on it stays.
+pub(crate) fn renew(
+    page: Option<&str>,
+    table: &Table,
+    machine: &Machine,
+) -> anyhow::Result<String> {
+    let Table { name, command, .. } = table;
+    let begin = format!("<!-- figures of {name}: written by `cargo xtask bench {name}` -->");
+    let end = format!("<!-- end of figures of {name} -->");
+    let block = format!(
+        "{begin}\n\nMachine: {machine}. Command: `{command}`. A time without a unit is in microseconds.\n\n{table}\n{end}"
     );
-    for table in tables {
-        text.extend(["\n`", &table.command, "`\n\n", &table.to_string()]);
-    }
-    text
-}
-
-/// The page with its figures renewed; what a person wrote around them stays.
-pub(crate) fn renew(page: Option<&str>, section: &str) -> anyhow::Result<String> {
-    let block = format!("{BEGIN}\n\n{section}\n{END}");
-    let Some(page) = page else {
-        return Ok(format!("{TITLE}{block}\n"));
-    };
-    let Some((before, rest)) = page.split_once(BEGIN) else {
-        bail!("the page has no line {BEGIN}")
+    let page = page.unwrap_or(TITLE);
+    let Some((before, rest)) = page.split_once(&begin) else {
+        let page = page.trim_end();
+        return Ok(format!("{page}\n\n## {name}\n\n{block}\n"));
     };
     let (_, after) = rest
-        .split_once(END)
-        .with_context(|| format!("the page has no line {END}"))?;
+        .split_once(&end)
+        .with_context(|| format!("the page has no line {end}"))?;
     Ok(format!("{before}{block}{after}"))
 }
 
@@ -99,28 +96,41 @@ a | b
 
     #[test]
     fn rows_are_picked_out_of_what_a_bench_printed() {
-        let table = Table::read("cargo bench", PRINTED);
+        let table = Table::read("b", "cargo bench", PRINTED);
         assert_eq!(table.rows.len(), 2);
         assert_eq!(
             table.rows[1],
             ["decide, 10k grants", "1000", "210 ns", "260 ns"]
         );
         assert_eq!(table.words, ["warming up"]);
-        assert!(Table::read("cargo bench", "nothing").is_empty());
+        assert!(Table::read("b", "cargo bench", "nothing").is_empty());
+    }
+
+    fn printed(name: &str, value: &str) -> Table {
+        let row = format!("cost | 10 | {value} | {value}");
+        Table::read(name, "cargo bench", &row)
     }
 
     #[test]
-    fn figures_are_renewed_and_words_around_them_stay() {
-        let first = renew(None, "old\n").unwrap();
+    fn figures_of_one_bench_are_renewed_and_all_else_stays() {
+        let machine = Machine::inspect().unwrap();
+        let renew =
+            |page: Option<&str>, name, value| renew(page, &printed(name, value), &machine).unwrap();
+        let first = renew(None, "kernel", "1.0");
         assert!(first.starts_with("# Benchmarks"));
         let page = format!("Preface.\n{first}Afterword.\n");
-        let page = renew(Some(&page), "new\n").unwrap();
-        assert!(page.starts_with("Preface.") && page.ends_with("Afterword.\n"));
-        assert!(page.contains("new") && !page.contains("old"));
+        let page = renew(Some(&page), "kernel-ends", "2.0");
+        let page = renew(Some(&page), "kernel", "3.0");
+        assert!(page.starts_with("Preface.") && page.contains("Afterword.\n"));
+        assert!(page.contains("3.0") && page.contains("2.0") && !page.contains("1.0"));
+        assert_eq!(page.matches("## kernel\n").count(), 1);
     }
 
     #[test]
-    fn a_page_without_a_place_for_figures_is_not_overwritten() {
-        assert!(renew(Some("# By hand\n"), "new\n").is_err());
+    fn a_page_whose_figures_have_no_end_is_not_overwritten() {
+        let machine = Machine::inspect().unwrap();
+        let page = renew(None, &printed("b", "1.0"), &machine).unwrap();
+        let cut = page.split("<!-- end").next().unwrap();
+        assert!(renew(Some(cut), &printed("b", "2.0"), &machine).is_err());
     }
 }
