@@ -8,4 +8,5 @@ pub mod manifest;
 pub mod memory;
 pub mod scenes;
 pub mod service;
+pub mod silent_file;
 pub mod wait;

@@ -369,3 +369,47 @@ fn files_of_a_scope_that_are_half_removed_keep_nothing_from_starting() {
     drop(agent.stdin.take());
     agent.wait().unwrap();
 }
+
+/// Executions that nobody was there to be told of, more than the kernel keeps: what runs of them is found.
+#[test]
+fn executions_that_the_kernel_could_not_tell_are_found() {
+    const STORM: &str = r#"
+import os, subprocess, sys
+for line in sys.stdin:
+    for _ in range(1500):
+        batch = [os.posix_spawn("/bin/true", ["true"], os.environ) for _ in range(20)]
+        for process in batch:
+            os.waitpid(process, 0)
+    curl = subprocess.Popen([sys.argv[1], "--silent", "--show-error", sys.argv[2]])
+    print("storm over", flush=True)
+    print(curl.wait(), flush=True)
+"#;
+    let mut stage = Stage::set().unwrap();
+    let (curl, url) = (stage.curl.display().to_string(), stage.plain_url("/"));
+    let mut agent = stage
+        .python(&["-c", STORM, &curl, &url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = agent.stdin.take().unwrap();
+    let mut said = BufReader::new(agent.stdout.take().unwrap()).lines();
+    stage.lanyard.until_attested(agent.id()).unwrap();
+    stage.lanyard.stop_everything().unwrap();
+    input.write_all(b"go\n").unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "storm over");
+    stage.lanyard.go_on().unwrap();
+    let rest: Vec<String> = said.by_ref().take(2).map(Result::unwrap).collect();
+    assert_eq!(
+        rest.last().map(String::as_str),
+        Some("0"),
+        "curl reached its grant: {rest:?} {}",
+        stage.lanyard.daemon_log()
+    );
+    let status = stage.lanyard.status().unwrap();
+    let lost = status["counters"]["LostExecs"].as_u64().unwrap();
+    assert!(lost > 0, "the storm was too small to show anything");
+    drop(input);
+    agent.wait().unwrap();
+    assert!(stage.curl(&[&url]).output().unwrap().status.success());
+}

@@ -15,13 +15,21 @@ use crate::{
 /// How many files of one scope are looked at at once: a scope full of slow files delays itself alone.
 const LOOKS: usize = 4;
 
+/// How many events of one ring are taken before the other tasks have their turn.
+const AT_ONCE: usize = 256;
+
 /// Takes up the images that were executed while no node agent was there to be told, or that an earlier one
 /// knew. Until each is looked at again, the kernel goes by what it was told before.
 pub fn adopt(node: &Shared, looks: &mut Looks) {
     for event in node.borrow().unknown_images() {
         let (node, look) = (Rc::clone(node), looks.of(event.scope));
         spawn_local(async move {
+            // It may wait for a file, as the look itself.
+            let Ok(turn) = look.acquire().await else {
+                return;
+            };
             let observed = tokio::task::spawn_blocking(move || file::observe(event)).await;
+            drop(turn);
             let Ok(Some(observed)) = observed else { return };
             let record = ExecRecord {
                 event: observed,
@@ -45,38 +53,41 @@ pub fn watch(node: &Shared, rings: Rings, mut looks: Looks) -> io::Result<()> {
     let (execs, refusals, flows) = (execs.watch()?, refusals.watch()?, flows.watch()?);
     let of_execs = Rc::clone(node);
     spawn_local(drain(execs, move |ring| {
-        while let Some(event) = ring.next_exec() {
-            on_exec(&of_execs, &mut looks, event);
-        }
+        let event = ring.next_exec();
+        event.map(|event| on_exec(&of_execs, &mut looks, event))
     }));
     let of_refusals = Rc::clone(node);
     spawn_local(drain(refusals, move |ring| {
-        while let Some(event) = ring.next_refusal() {
+        let event = ring.next_refusal();
+        event.map(|event| {
             of_refusals.borrow_mut().on_refusal(&event, Moment::now());
-        }
+        })
     }));
     let of_flows = Rc::clone(node);
     spawn_local(drain(flows, move |ring| {
-        while let Some(event) = ring.next_flow() {
-            of_flows.borrow_mut().on_flow(event, Moment::now());
-        }
+        let event = ring.next_flow();
+        event.map(|event| of_flows.borrow_mut().on_flow(event, Moment::now()))
     }));
     Ok(())
 }
 
-async fn drain(mut ring: AsyncFd<Ring>, mut take: impl FnMut(&mut Ring)) {
+/// Takes the events of a ring, one at a time, as they come.
+async fn drain(mut ring: AsyncFd<Ring>, mut take: impl FnMut(&mut Ring) -> Option<()>) {
     loop {
         match ring.readable_mut().await {
             Ok(mut ready) => {
-                take(ready.get_inner_mut());
-                ready.clear_ready();
+                let ring = ready.get_inner_mut();
+                let is_empty = (0..AT_ONCE).any(|_| take(ring).is_none());
+                if is_empty {
+                    ready.clear_ready();
+                }
             }
             Err(error) => {
                 error!(%error, "events of the kernel cannot be read any more; nothing new is attested");
                 return;
             }
         }
-        // A flood of events lets the other tasks have their turn.
+        // A flood of events, which may come faster than they are taken, lets the other tasks have their turn.
         tokio::task::yield_now().await;
     }
 }

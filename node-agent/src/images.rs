@@ -1,6 +1,6 @@
 //! The images of every scope, as they are executed, attested and ended.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lanyard_access::evidence::EvidenceLevel;
 use lanyard_node_agent_abi::{
@@ -15,8 +15,8 @@ use crate::{
     desired::number,
 };
 
-/// How many images are remembered; a fork bomb of executions takes no more memory than this.
-const MOST: usize = 65_536;
+/// How many images are remembered: as many as the kernel's map has, in which no scope has more than its share.
+const MOST: usize = 131_072;
 
 /// One image.
 pub struct KnownImage {
@@ -98,6 +98,8 @@ const MOST_ENDED: usize = 4096;
 #[derive(Default)]
 pub struct Images {
     running: BTreeMap<ExecId, KnownImage>,
+    /// What came from what, of those that run: a storm of executions must not search them all each time.
+    children: BTreeMap<ExecId, BTreeSet<ExecId>>,
     ended: VecDeque<Process>,
 }
 
@@ -108,6 +110,8 @@ impl Images {
             return false;
         }
         let (settled, _) = watch::channel(false);
+        let siblings = self.children.entry(event.parent).or_default();
+        siblings.insert(event.exec_id);
         self.running.insert(
             event.exec_id,
             KnownImage {
@@ -166,13 +170,12 @@ impl Images {
 
     /// Images that came from this one and were found, in the order of their executions.
     pub fn children_of(&self, exec_id: ExecId) -> Vec<ExecId> {
-        let Some(parent) = self.running.get(&exec_id) else {
-            return Vec::new();
+        let children = self.children.get(&exec_id).into_iter().flatten();
+        let is_found = |child: &&ExecId| {
+            let image = self.running.get(child);
+            image.is_some_and(|image| image.facts.is_some())
         };
-        self.of_scope(parent.event.scope)
-            .filter(|image| image.event.parent == exec_id && image.facts.is_some())
-            .map(|image| image.event.exec_id)
-            .collect()
+        children.filter(is_found).copied().collect()
     }
 
     /// Says what an image is. Nothing if it has ended.
@@ -194,10 +197,20 @@ impl Images {
         let Some(image) = self.running.remove(&exec_id) else {
             return;
         };
+        self.forget_child(image.event.parent, exec_id);
         if self.ended.len() >= MOST_ENDED {
             self.ended.pop_front();
         }
         self.ended.push_back(image.process());
+    }
+
+    fn forget_child(&mut self, parent: ExecId, child: ExecId) {
+        if let Some(siblings) = self.children.get_mut(&parent) {
+            siblings.remove(&child);
+            if siblings.is_empty() {
+                self.children.remove(&parent);
+            }
+        }
     }
 
     /// What records say of an image that runs or has just ended. Events of one image come over several
@@ -211,6 +224,11 @@ impl Images {
                 .find(|process| process.exec_id == exec_id)
                 .cloned()
         })
+    }
+
+    /// Every image that runs.
+    pub fn ids(&self) -> impl Iterator<Item = ExecId> {
+        self.running.keys().copied()
     }
 
     /// One image.
@@ -227,6 +245,52 @@ impl Images {
 
     /// Forgets every image of a scope.
     pub fn forget_scope(&mut self, scope: u32) {
-        self.running.retain(|_, image| image.event.scope != scope);
+        let of_scope = |(_, image): &(&ExecId, &KnownImage)| image.event.scope == scope;
+        let forgotten: Vec<(ExecId, ExecId)> = self
+            .running
+            .iter()
+            .filter(of_scope)
+            .map(|(id, image)| (*id, image.event.parent))
+            .collect();
+        for (exec_id, parent) in forgotten {
+            self.running.remove(&exec_id);
+            self.forget_child(parent, exec_id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanyard_access::reason::AttestationReason;
+
+    use super::*;
+
+    fn executed(images: &mut Images, exec_id: ExecId, parent: ExecId, scope: u32) {
+        let event = ExecEvent {
+            exec_id,
+            parent,
+            scope,
+            ..ExecEvent::ZERO
+        };
+        assert!(images.executed(event));
+        let facts = FileFacts::unseen(None, AttestationReason::NotListed);
+        images.found(exec_id, facts);
+    }
+
+    #[test]
+    fn children_are_known_while_they_run_and_forgotten_with_their_scope() {
+        let mut images = Images::default();
+        executed(&mut images, 1, 0, 7);
+        executed(&mut images, 2, 1, 7);
+        executed(&mut images, 3, 1, 7);
+        executed(&mut images, 4, 0, 8);
+        assert_eq!(images.children_of(1), [2, 3]);
+        images.ended(2);
+        assert_eq!(images.children_of(1), [3]);
+        images.forget_scope(7);
+        assert!(images.children_of(1).is_empty());
+        assert_eq!(images.ids().collect::<Vec<_>>(), [4]);
+        images.ended(4);
+        assert!(images.children.is_empty(), "nothing is kept of what ended");
     }
 }

@@ -15,6 +15,7 @@ use lanyard_access::{compile::Compiler, host::Host, reason::AttestationReason};
 use lanyard_node_agent_abi::{
     event::{FlowEvent, RefusalEvent, flow, refusal},
     grant::LEVELS,
+    process::ExecId,
 };
 use lanyard_protocol::record::{Event, Process};
 use thiserror::Error;
@@ -270,7 +271,20 @@ impl Node {
                 now,
             );
         }
-        executions > before.0
+        let is_news = executions > before.0;
+        if is_news {
+            self.forget_untold_ends();
+        }
+        is_news
+    }
+
+    /// An end that was not told would be remembered for ever, and take the place of what is executed next.
+    fn forget_untold_ends(&mut self) {
+        let is_over = |exec_id: &ExecId| self.maps.is_live(*exec_id).is_ok_and(|is_live| !is_live);
+        let ended: Vec<ExecId> = self.images.ids().filter(is_over).collect();
+        for exec_id in ended {
+            self.on_ended(exec_id);
+        }
     }
 
     /// Writes a record of something that has happened; what cannot be written is told in the log.

@@ -1,0 +1,192 @@
+//! What one scope does to the node agent, no other scope waits for.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::BufReader,
+    process::{Child, Stdio},
+};
+
+use lanyard_e2e::{
+    agent,
+    manifest::{DirectGrant, Identity},
+    scenes::{Stage, USER},
+    service,
+    silent_file::SilentFile,
+};
+
+/// Executes a program again and again, as fast as it can: at least so often, and until its standard input ends.
+const STORM: &str = r#"
+import os, select, sys
+program, least = sys.argv[1], int(sys.argv[2])
+print("started", flush=True)
+done = 0
+while done < least or not select.select([sys.stdin], [], [], 0)[0]:
+    batch = [os.posix_spawn(program, [program], os.environ) for _ in range(20)]
+    done += len(batch)
+    for process in batch:
+        os.waitpid(process, 0)
+print("over", flush=True)
+"#;
+
+fn write_identity(stage: &Stage, identity: Identity) {
+    let yaml = identity.yaml();
+    stage.lab.write("manifests/coder.yaml", &yaml).unwrap();
+    stage
+        .lanyard
+        .until_enforcement("default/coder", "Enforce")
+        .unwrap();
+}
+
+/// Another agent, of another user, starts and reaches what it is granted.
+fn another_agent_works(stage: &Stage) {
+    let url = stage.plain_url("/");
+    let granted = stage.curl(&["--max-time", "15", &url]).output().unwrap();
+    assert!(
+        granted.status.success(),
+        "{granted:?} {}",
+        stage.lanyard.daemon_log()
+    );
+}
+
+fn next_line(said: &mut impl std::io::BufRead) -> String {
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+/// A counter of the node; one that does not exist fails the test.
+fn counter(stage: &Stage, name: &str) -> u64 {
+    let status = stage.lanyard.status().unwrap();
+    status["counters"][name].as_u64().unwrap()
+}
+
+/// Several thousand executions of what nothing lists, one after the other and beside each other.
+#[test]
+fn a_storm_of_executions_loses_no_event_and_delays_no_other_agent() {
+    const EXECUTIONS: &str = "8000";
+    let stage = Stage::set().unwrap();
+    let identity = Identity::named("coder")
+        .program("python", &stage.python, "Inherit")
+        .unwrap();
+    write_identity(&stage, identity);
+    let python = stage.python.display().to_string();
+    let command = [python.as_str(), "-c", STORM, "/bin/true", EXECUTIONS];
+    let mut agent = stage
+        .lanyard
+        .run_as("coder", None, &command)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(agent.stdout.take().unwrap());
+    assert_eq!(next_line(&mut said), "started");
+    for _ in 0..10 {
+        another_agent_works(&stage);
+    }
+    assert!(agent.try_wait().unwrap().is_none(), "the storm goes on");
+    drop(agent.stdin.take());
+    assert_eq!(next_line(&mut said), "over");
+    assert!(agent.wait().unwrap().success());
+    for ring in ["LostExecs", "LostRefusals", "LostFlows"] {
+        assert_eq!(counter(&stage, ring), 0, "{ring}");
+    }
+    another_agent_works(&stage);
+}
+
+/// A listed program of a size that takes hours to read.
+#[test]
+fn a_sparse_terabyte_is_not_read_and_delays_nobody() {
+    let stage = Stage::set().unwrap();
+    let huge = agent::dial(&stage.lab, "huge").unwrap();
+    let identity = Identity::named("coder")
+        .program("python", &stage.python, "None")
+        .unwrap()
+        .program("huge", &huge, "None")
+        .unwrap();
+    write_identity(&stage, identity);
+    let grown = OpenOptions::new().write(true).open(&huge).unwrap();
+    grown.set_len(1 << 40).unwrap();
+    drop(grown);
+    let grant = DirectGrant {
+        name: "huge",
+        agent: "coder",
+        requires: "Image",
+        host: &stage.lab.address(),
+        port: service::PLAIN_PORT,
+        protocol: "TCP",
+        duration: "1h",
+    };
+    stage
+        .lab
+        .write("manifests/huge.yaml", grant.yaml())
+        .unwrap();
+    stage.lanyard.until_live("default/huge").unwrap();
+    let (huge, port) = (huge.display().to_string(), service::PLAIN_PORT.to_string());
+    let command = [huge.as_str(), &stage.lab.address(), &port];
+    let refused = stage
+        .lanyard
+        .run_as("coder", None, &command)
+        .output()
+        .unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
+    stage.lanyard.explain_last("larger than").unwrap();
+    another_agent_works(&stage);
+}
+
+/// A listed program on a filesystem that never answers the node agent, executed more often than it looks at once.
+#[test]
+fn a_file_that_never_answers_delays_nobody_else() {
+    const EXECUTIONS: usize = 40;
+    let mut stage = Stage::set().unwrap();
+    let sleep = fs::canonicalize("/bin/sleep").unwrap();
+    let mut silent = SilentFile::mount(&stage.lab, &stage.python, &sleep).unwrap();
+    // The node agent sees mounts that are there when it starts.
+    stage.lanyard.kill_everything().unwrap();
+    stage.lanyard.start(&stage.lab).unwrap();
+    let identity = Identity::named("coder")
+        .program("python", &stage.python, "None")
+        .unwrap()
+        .program("silent", &silent.path(), "None")
+        .unwrap();
+    write_identity(&stage, identity);
+    silent.ignore(stage.lanyard.daemon().unwrap()).unwrap();
+    const SPAWN: &str = r#"
+import os, sys
+for _ in range(int(sys.argv[2])):
+    os.posix_spawn(sys.argv[1], ["sleep", "120"], os.environ)
+print("spawned", flush=True)
+sys.stdin.read()
+"#;
+    let (python, path) = (stage.python.display().to_string(), silent.path());
+    let (path, count) = (path.display().to_string(), EXECUTIONS.to_string());
+    let mut agent = stage
+        .lanyard
+        .run_as("coder", None, &[&python, "-c", SPAWN, &path, &count])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(agent.stdout.take().unwrap());
+    assert_eq!(next_line(&mut said), "spawned");
+    silent.until_somebody_waits().unwrap();
+    for _ in 0..5 {
+        another_agent_works(&stage);
+    }
+    // Nor does one wait that is started by its own name.
+    let mut waiting: Vec<Child> = (0..24)
+        .map(|_| {
+            let mut run = stage.lanyard.run_as("coder", Some(USER), &[&path, "1"]);
+            run.stderr(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    silent.until_somebody_waits().unwrap();
+    let root = stage.python(&["-c", "print('started')"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&root.stdout).trim(), "started");
+    for run in &mut waiting {
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    drop(agent.stdin.take());
+    drop(silent);
+    agent.wait().unwrap();
+}
