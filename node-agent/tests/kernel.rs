@@ -28,9 +28,12 @@ mod kernel {
     mod handover;
     mod held;
     mod inbound;
+    mod lease;
+    mod observe;
     mod other_peer;
     mod pins;
     mod process;
+    mod quota;
     mod resolver;
     mod revocation;
     mod slot;

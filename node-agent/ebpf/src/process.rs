@@ -109,28 +109,33 @@ fn executed(bprm: usize) {
     };
     let origin = Origin::of(parent);
     let evidence = told::gather(&process, parent, &origin, tgid, &file, bprm, task);
-    image::begin(&process, &origin, &evidence, &shown);
-    remember(tgid, &process, before.is_some());
+    let has_begun = image::begin(&process, &origin, &evidence, &shown);
+    let is_remembered = remember(tgid, &process, before.is_some());
     if before.is_some() {
         release(parent, scope);
     }
-    told::tell();
+    // What has no entry has no end that could be told either, and would be taken to run for ever.
+    if has_begun && is_remembered {
+        told::tell();
+    }
 }
 
 /// A process that is not remembered is refused as `NoProcess`: nothing known is less than something stale.
 #[inline(always)]
-fn remember(tgid: u32, process: &Process, was_known: bool) {
+fn remember(tgid: u32, process: &Process, was_known: bool) -> bool {
     if !was_known && !share::take(process.scope, Share::Processes, quota::PROCESSES) {
         count(Cause::QuotaUsedUp as u32);
         release(process.exec_id, process.scope);
-        return;
+        return false;
     }
     if PROC.insert(tgid, process, 0).is_err() {
         let _ = PROC.remove(tgid);
         count(Cause::MapFull as u32);
         share::give_back(process.scope, Share::Processes);
         release(process.exec_id, process.scope);
+        return false;
     }
+    true
 }
 
 #[inline(always)]

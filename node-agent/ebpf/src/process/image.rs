@@ -64,21 +64,27 @@ pub(super) struct Evidence {
     pub(super) bits: u32,
 }
 
-/// Makes the entries of a new image.
+/// Makes the entries of a new image; false if there is no room for them. An image without is refused.
 #[inline(always)]
-pub(super) fn begin(process: &Process, origin: &Origin, evidence: &Evidence, shown: &Shown) {
+pub(super) fn begin(
+    process: &Process,
+    origin: &Origin,
+    evidence: &Evidence,
+    shown: &Shown,
+) -> bool {
     if !share::take(process.scope, Share::Images, quota::IMAGES) {
         count(Cause::QuotaUsedUp as u32);
-        return;
+        return false;
     }
     let image = provisional(process, origin, evidence, shown);
     if LIVE.insert(process.exec_id, 1, 0).is_ok() && IMAGE.insert(process.exec_id, image, 0).is_ok()
     {
-        return;
+        return true;
     }
     let _ = LIVE.remove(process.exec_id);
     share::give_back(process.scope, Share::Images);
     count(Cause::MapFull as u32);
+    false
 }
 
 /// What is known at once. What came into the scope from outside, or is not the file that was shown, is
