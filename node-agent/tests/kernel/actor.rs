@@ -1,8 +1,8 @@
 //! A process that tries what it is told to try.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    os::fd::OwnedFd,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
@@ -45,14 +45,33 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn start() -> Self {
-        let mut child = Command::new("/bin/sh")
+        Self::of(&mut Self::shell())
+    }
+
+    /// One under a seccomp filter, and without a way to gain privileges, as `lanyard run` leaves its command.
+    pub(crate) fn start_confined() -> Self {
+        let mut shell = Self::shell();
+        #[expect(unsafe_code, reason = "only the child itself can confine itself")]
+        // SAFETY: the function calls the kernel and allocates nothing.
+        unsafe {
+            shell.pre_exec(confine);
+        }
+        Self::of(&mut shell)
+    }
+
+    fn shell() -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell
             .args(["-c", "echo; read _ && exec \"$0\" \"$@\""])
             .arg(python())
             .args(["-I", "-S", "-u", "-c", SCRIPT])
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("start a shell");
+            .stdout(Stdio::piped());
+        shell
+    }
+
+    fn of(shell: &mut Command) -> Self {
+        let mut child = shell.spawn().expect("start a shell");
         let stdin = child.stdin.take().expect("its standard input");
         let mut stdout = child.stdout.take().expect("its standard output");
         // A process exists before its execution is over: put into a scope in between, it would have executed
@@ -72,6 +91,13 @@ impl Gate {
     /// A descriptor of the process.
     pub(crate) fn pidfd(&self) -> OwnedFd {
         pidfd(self.pid())
+    }
+
+    /// Ends it before it has executed anything.
+    pub(crate) fn end(mut self) {
+        // Already gone is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Executes the actor and waits until it listens.
@@ -94,6 +120,38 @@ impl Gate {
         };
         assert_eq!(actor.finish(), Ok(json!("ready")));
         actor
+    }
+}
+
+/// `no_new_privs`, and a filter that refuses nothing: that there is one is what the kernel programs see.
+fn confine() -> io::Result<()> {
+    /// `BPF_RET | BPF_K`
+    const RETURN: u16 = 0x06;
+    let mut allow = libc::sock_filter {
+        code: RETURN,
+        jt: 0,
+        jf: 0,
+        k: libc::SECCOMP_RET_ALLOW,
+    };
+    let filter = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut allow,
+    };
+    #[expect(unsafe_code, reason = "no safe wrapper")]
+    // SAFETY: integers, and a filter of one instruction that lives through the call.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                0,
+                &raw const filter,
+            ) == 0
+    };
+    if done {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 

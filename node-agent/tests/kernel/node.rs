@@ -118,6 +118,17 @@ impl Node {
         self.enter_armed(python())
     }
 
+    /// The scope's root as `lanyard run` starts it, confined, executed and not yet looked at.
+    pub(crate) fn enter_confined(&mut self) -> Actor {
+        let gate = Gate::start_confined();
+        self.admit_gate(&gate);
+        let pid = gate.pid();
+        self.maps()
+            .arm(pid, armed(python()))
+            .expect("arm a process");
+        self.pass(gate)
+    }
+
     /// A process that came into the scope from outside and executed something there.
     pub(crate) fn enter_from_outside(&mut self) -> Actor {
         let gate = self.gate();
@@ -220,9 +231,13 @@ impl Node {
     /// A shell in the scope that has executed nothing there.
     pub(crate) fn gate(&self) -> Gate {
         let gate = Gate::start();
+        self.admit_gate(&gate);
+        gate
+    }
+
+    fn admit_gate(&self, gate: &Gate) {
         let admitted = self.cgroup.admit(gate.pid(), gate.pidfd().as_fd());
         admitted.expect("put a process into the scope");
-        gate
     }
 
     /// Lets it execute the actor.

@@ -3,7 +3,7 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::AsRawFd,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
 use lanyard_node_agent_abi::{
@@ -21,9 +21,18 @@ pub(crate) struct Peer(TcpListener);
 
 impl Peer {
     pub(crate) fn at(address: IpAddr) -> Self {
-        let listener = TcpListener::bind((address, 0)).expect("listen");
+        Self::at_port(address, 0)
+    }
+
+    pub(crate) fn at_port(address: IpAddr, port: u16) -> Self {
+        let listener = TcpListener::bind((address, port)).expect("listen");
         listener.set_nonblocking(true).expect("set a listener");
         Self(listener)
+    }
+
+    /// Its socket, once more.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -108,6 +117,11 @@ impl Datagrams {
         let socket = UdpSocket::bind((address, port)).expect("bind");
         socket.set_read_timeout(Some(LIMIT)).expect("set a socket");
         Self(socket)
+    }
+
+    /// The socket, once more.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

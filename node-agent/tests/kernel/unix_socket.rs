@@ -95,6 +95,27 @@ fn a_socket_that_is_not_listed_is_refused_and_told_by_its_path() {
     assert_eq!(node.other_refusals(), []);
 }
 
+#[test]
+fn a_listed_socket_is_reached_by_a_confined_process_until_its_image_is_refused() {
+    let mut node = Node::start();
+    let server = Server::start();
+    let scope = node.scope;
+    for name in ["stream", "datagram"] {
+        let listed = key(scope, &server.path(name));
+        node.maps().allow_unix_socket(listed).unwrap();
+    }
+    let mut actor = node.enter_confined();
+    for (way, _) in server.ways() {
+        actor.attempt(&way).unwrap();
+    }
+    assert_eq!(node.other_refusals(), []);
+    node.attest(&actor, 0, level::NONE);
+    for (way, _) in server.ways() {
+        assert_eq!(actor.attempt(&way), Err("EPERM".into()), "{way}");
+        node.refusal(Cause::ImageRefused);
+    }
+}
+
 /// Nothing keeps these actors from changing what a path means: to them a list says nothing.
 #[test]
 fn a_listed_socket_is_refused_to_a_process_that_is_not_confined() {

@@ -1,6 +1,6 @@
 //! What the kernel programs tell, asked for by what is expected.
 
-use std::thread;
+use std::{collections::BTreeMap, thread};
 
 use lanyard_node_agent::kernel::Rings;
 use lanyard_node_agent_abi::{
@@ -15,6 +15,7 @@ use crate::kernel::{destination::Destination, wait::until};
 #[derive(Default)]
 pub(super) struct Heard {
     execs: Vec<ExecEvent>,
+    arguments: BTreeMap<u64, Vec<u8>>,
     refusals: Vec<RefusalEvent>,
     flows: Vec<FlowEvent>,
 }
@@ -59,6 +60,12 @@ impl Node {
         })
     }
 
+    /// The arguments that an execution was told of with.
+    pub(crate) fn arguments_of(&mut self, exec_id: u64) -> Vec<u8> {
+        let told = self.heard.arguments.remove(&exec_id);
+        told.expect("an execution that was told of")
+    }
+
     /// Waits until the last process of an image has ended.
     pub(crate) fn ended(&mut self, exec_id: u64) {
         until("the end of an image is told of", || {
@@ -99,9 +106,13 @@ impl Node {
             refusals,
             flows,
         } = &mut self.kernel.as_mut().expect("a living node agent").rings;
-        self.heard
-            .execs
-            .extend(std::iter::from_fn(|| execs.next_exec()).map(|record| record.event));
+        while let Some(record) = execs.next_exec() {
+            let event = record.event;
+            if event.kind == exec::EXECUTED {
+                self.heard.arguments.insert(event.exec_id, record.arguments);
+            }
+            self.heard.execs.push(event);
+        }
         self.heard
             .refusals
             .extend(std::iter::from_fn(|| refusals.next_refusal()));
