@@ -10,12 +10,13 @@ use std::{
     fmt::Write as _,
     fs,
     process::{Child, Stdio},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use lanyard_e2e::{manifest::DirectGrant, scenes::Stage, service, wait};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Sends a byte every millisecond until it cannot; then says when that was, in nanoseconds since 1970.
 const FLOW: &str = r#"
@@ -79,17 +80,12 @@ fn deadline(stage: &Stage, run: usize, ends: &mut Ends) -> Result<()> {
 fn revocation(stage: &Stage, run: usize, ends: &mut Ends, returned: &mut Vec<i128>) -> Result<()> {
     let name = format!("revoked-{run}");
     let agent = open(stage, &name, "1h")?;
-    let called = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let time = clock_gettime(ClockId::Realtime);
+    let called = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
     let start = Instant::now();
     stage.lanyard.revoke(&format!("default/{name}"))?;
     returned.push(i128::try_from(start.elapsed().as_nanos())?);
-    close(
-        stage,
-        &name,
-        agent,
-        i128::try_from(called.as_nanos())?,
-        ends,
-    )
+    close(stage, &name, agent, called, ends)
 }
 
 /// A grant, and an agent whose bytes arrive under it.

@@ -1,5 +1,10 @@
 //! Promise 1 on unix sockets: what runs for the user outside a scope would act for an agent that may ask it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail the test, as the test itself does"
+)]
+
 use std::{
     fs, io,
     os::unix::{
@@ -113,17 +118,17 @@ fn no_socket_that_is_not_listed_is_reached_by_any_way_of_asking() {
     let _datagrams = UnixDatagram::bind(&log).unwrap();
     fs::set_permissions(&log, fs::Permissions::from_mode(0o777)).unwrap();
     let log = log.display();
-    let mut asked = words(&names.each_ref().map(PathBuf::as_path));
-    asked.extend([
+    let mut addresses = words(&names.each_ref().map(PathBuf::as_path));
+    addresses.extend([
         "tmux".to_owned(),
         "../project/./tmux".to_owned(),
         format!("send:{log}"),
         format!("connect:{log}"),
     ]);
-    assert_eq!(asker.outside(&asked), vec!["open"; asked.len()]);
+    assert_eq!(asker.outside(&addresses), vec!["open"; addresses.len()]);
     assert_eq!(
-        asker.inside(&asked),
-        vec![REFUSED; asked.len()],
+        asker.inside(&addresses),
+        vec![REFUSED; addresses.len()],
         "{}",
         asker.stage.lanyard.daemon_log()
     );
@@ -217,9 +222,9 @@ fn an_abstract_name_is_refused() -> io::Result<()> {
     let asker = Asker::ready();
     let name = format!("lanyard-test-{}", std::process::id());
     let _server = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
-    let asked = [format!("@{name}")];
-    assert_eq!(asker.outside(&asked), ["open"]);
-    assert_eq!(asker.inside(&asked), [REFUSED]);
+    let addresses = [format!("@{name}")];
+    assert_eq!(asker.outside(&addresses), ["open"]);
+    assert_eq!(asker.inside(&addresses), [REFUSED]);
     let said = asker.stage.lanyard.explain_last(&name).unwrap();
     assert!(said.contains(&format!("@{name}")), "{said}");
     Ok(())

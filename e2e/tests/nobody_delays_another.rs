@@ -1,5 +1,10 @@
 //! What one scope does to the node agent, no other scope waits for.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail the test, as the test itself does"
+)]
+
 use std::{
     fs::{self, OpenOptions},
     io::BufReader,
@@ -26,6 +31,15 @@ while done < least or not select.select([sys.stdin], [], [], 0)[0]:
     for process in batch:
         os.waitpid(process, 0)
 print("over", flush=True)
+"#;
+
+/// Executes a program so many times, and waits.
+const SPAWN: &str = r#"
+import os, sys
+for _ in range(int(sys.argv[2])):
+    os.posix_spawn(sys.argv[1], ["sleep", "120"], os.environ)
+print("spawned", flush=True)
+sys.stdin.read()
 "#;
 
 fn write_identity(stage: &Stage, identity: Identity) {
@@ -150,13 +164,6 @@ fn a_file_that_never_answers_delays_nobody_else() {
         .unwrap();
     write_identity(&stage, identity);
     silent.ignore(stage.lanyard.daemon().unwrap()).unwrap();
-    const SPAWN: &str = r#"
-import os, sys
-for _ in range(int(sys.argv[2])):
-    os.posix_spawn(sys.argv[1], ["sleep", "120"], os.environ)
-print("spawned", flush=True)
-sys.stdin.read()
-"#;
     let (python, path) = (stage.python.display().to_string(), silent.path());
     let (path, count) = (path.display().to_string(), EXECUTIONS.to_string());
     let mut agent = stage

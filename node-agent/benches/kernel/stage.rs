@@ -71,7 +71,6 @@ impl Stage {
     }
 
     /// A process of the scope whose image is the agent's.
-    #[expect(clippy::needless_pass_by_ref_mut, reason = "it is put into the scope")]
     pub(crate) fn agent(&mut self, _in: &Place) -> Result<Worker> {
         let mut worker = Worker::at_gate(&Task::Work)?;
         let pid = worker.pid();
@@ -112,7 +111,6 @@ impl Stage {
         let grant = Grant {
             slots: [SLOT; 3],
             carrier: u32::from(carrier::DIRECT),
-            ..Grant::ZERO
         };
         self.granted.push(key);
         Ok(self.maps()?.set_grant(key, grant)?)

@@ -149,12 +149,12 @@ fn admit(
 ) -> Result<(u32, Admitted), Denied> {
     let now = Moment::now();
     let mut node = node.borrow_mut();
-    let failed = |error: NodeError| match error {
-        NodeError::Inherited(why @ InheritedError::LeadsOut { number, .. }) => denied(
-            why.to_string(),
-            format!("close it for the command: lanyard run ... {number}>&-"),
-        ),
-        other => denied(format!("make a scope: {other}"), "see the node agent's log"),
+    let failed = |error: NodeError| {
+        if let NodeError::Inherited(why @ InheritedError::LeadsOut { number, .. }) = &error {
+            let hint = format!("close it for the command: lanyard run ... {number}>&-");
+            return denied(why.to_string(), hint);
+        }
+        denied(format!("make a scope: {error}"), "see the node agent's log")
     };
     let id = node.make_scope(agent, peer.uid, now).map_err(failed)?;
     let admitted = allow_sockets(&mut node, id, &allowance.unix_sockets)

@@ -7,10 +7,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
 };
 
-use aya::{
-    Ebpf,
-    maps::{Map, MapData},
-};
+use aya::{Ebpf, maps::Map};
 use aya_obj::{Object, generated::bpf_insn};
 use lanyard_node_agent_abi::kernel_function;
 
@@ -105,14 +102,15 @@ fn call_kernel(instructions: &mut [bpf_insn], stands_for: i32, function: i32) ->
 }
 
 fn descriptor_of(map: &Map) -> Option<RawFd> {
-    let data: &MapData = match map {
-        Map::Array(data)
-        | Map::HashMap(data)
-        | Map::LpmTrie(data)
-        | Map::PerCpuArray(data)
-        | Map::RingBuf(data)
-        | Map::SkStorage(data) => data,
-        _ => return None,
+    // The kinds that the object has.
+    let (Map::Array(data)
+    | Map::HashMap(data)
+    | Map::LpmTrie(data)
+    | Map::PerCpuArray(data)
+    | Map::RingBuf(data)
+    | Map::SkStorage(data)) = map
+    else {
+        return None;
     };
     Some(data.fd().as_fd().as_raw_fd())
 }
@@ -232,8 +230,8 @@ mod tests {
 
     #[test]
     fn a_long_log_is_told_by_its_end() {
-        let log: String = (0..100).map(|line| format!("{line}\n")).collect();
-        let mut bytes = log.into_bytes();
+        let lines: Vec<String> = (0..100).map(|line: u32| line.to_string()).collect();
+        let mut bytes = lines.join("\n").into_bytes();
         bytes.extend([0, b'x']);
         assert!(last_lines(&bytes).starts_with("80\n"));
         assert!(last_lines(&bytes).ends_with("\n99"));

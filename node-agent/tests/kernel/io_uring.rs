@@ -1,4 +1,4 @@
-//! Connections and sends by io_uring, also by a thread of the kernel that polls for them. What `lanyard run` starts
+//! Connections and sends by `io_uring`, also by a thread of the kernel that polls for them. What `lanyard run` starts
 //! cannot make a ring; the kernel programs do not rely on it.
 
 use lanyard_node_agent_abi::{cause::Cause, grant::carrier, process::level};
@@ -10,7 +10,7 @@ use super::{
     peer::Peer,
 };
 
-/// A ring of one entry (include/uapi/linux/io_uring.h), and what is done by it.
+/// A ring of one entry (`include/uapi/linux/io_uring.h`), and what is done by it.
 const RING: &str = "
 import ctypes, mmap, struct
 libc = ctypes.CDLL(None, use_errno=True)
