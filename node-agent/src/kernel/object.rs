@@ -193,6 +193,8 @@ pub(super) fn load(
         source,
     })?;
     load_all(&mut object)?;
+    // Before anything is attached: what the kernel does not accept changes nothing.
+    let for_unix_sockets = unix_hooks::load(elf, &object, types)?;
     write_variables(&mut object)?;
     attach_tracing(&mut object, pins, generation)?;
     for (name, attach_type) in AT_ROOT {
@@ -200,7 +202,7 @@ pub(super) fn load(
         attach_at_root(&program, root.as_fd(), *attach_type, &pins.link(name))
             .map_err(|source| LoadError::Link { name, source })?;
     }
-    for (name, attach_type, program) in unix_hooks::load(elf, &object, types)? {
+    for (name, attach_type, program) in for_unix_sockets {
         attach_at_root(&program, root.as_fd(), attach_type, &pins.link(name))
             .map_err(|source| LoadError::Link { name, source })?;
     }
