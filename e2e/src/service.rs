@@ -173,7 +173,10 @@ listener = socket.create_server(("", int(sys.argv[2])))
 def serve(connection):
     connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     while True:
-        data, control, _, _ = connection.recvmsg(65536, 128)
+        try:
+            data, control, _, _ = connection.recvmsg(65536, 128)
+        except ConnectionResetError:
+            return
         if not data:
             return
         for level, kind, stamp in control:

@@ -1,5 +1,10 @@
 //! Promise 7: revocation is immediate on a connected node and cuts what is open.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail the test, as the test itself does"
+)]
+
 use std::{
     io::{BufRead as _, BufReader},
     process::Stdio,
@@ -23,14 +28,14 @@ fn revoking_cuts_a_direct_connection() {
     revoked::direct_flow_is_cut(&stage).unwrap();
 }
 
-/// Datagrams one after the other, answered by the peer, until one is refused.
-#[test]
-fn revoking_cuts_a_flow_of_datagrams_and_one_that_waits_for_an_answer() {
-    const TALK: &str = r#"
+/// Datagrams one after the other, answered by the peer, until one is refused; one socket that only waits; and a
+/// connection on which the agent waits.
+const TALK: &str = r#"
 import socket, sys, time
-address = (sys.argv[1], int(sys.argv[2]))
+address, plain = (sys.argv[1], int(sys.argv[2])), (sys.argv[1], int(sys.argv[3]))
 waiting = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 waiting.connect(address)
+connection = socket.create_connection(plain)
 flow = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 flow.settimeout(20)
 while True:
@@ -42,47 +47,80 @@ while True:
     except OSError as error:
         print("refused", error.errno, flush=True)
         break
-waiting.settimeout(20)
-try:
-    waiting.recv(1)
-except TimeoutError:
-    print("still waiting", flush=True)
-except OSError as error:
-    print("ended", error.errno, flush=True)
+for socket in waiting, connection:
+    socket.settimeout(20)
+    try:
+        print("the other closed it", socket.recv(1), flush=True)
+    except TimeoutError:
+        print("still waiting", flush=True)
+    except OSError as error:
+        print("ended", error.errno, flush=True)
 "#;
-    let stage = Stage::set().unwrap();
-    let grant = manifest::DirectGrant {
-        name: "datagrams",
-        agent: "bot",
-        requires: "Image",
-        host: &stage.lab.address(),
-        port: service::PEER_PORT,
-        protocol: "UDP",
-        duration: "1h",
+
+#[test]
+fn revoking_cuts_a_flow_of_datagrams_and_what_waits_for_an_answer() {
+    talk_and_revoke(|_| {});
+}
+
+/// The node agent that revokes is not the one that saw them begin.
+#[test]
+fn revoking_cuts_flows_that_an_earlier_node_agent_saw_begin() {
+    talk_and_revoke(|stage| {
+        stage.lanyard.kill_everything().unwrap();
+        stage.lanyard.start(&stage.lab).unwrap();
+    });
+}
+
+fn talk_and_revoke(in_between: impl FnOnce(&mut Stage)) {
+    const ECONNABORTED: &str = "ended 103";
+    let mut stage = Stage::set().unwrap();
+    let grant = |protocol| {
+        manifest::DirectGrant {
+            name: "talk",
+            agent: "bot",
+            requires: "Image",
+            host: &stage.lab.address(),
+            port: service::PEER_PORT,
+            protocol,
+            duration: "1h",
+        }
+        .yaml()
     };
-    stage
-        .lab
-        .write("manifests/datagrams.yaml", grant.yaml())
-        .unwrap();
-    stage.lanyard.until_live("default/datagrams").unwrap();
+    let (datagrams, connection) = (
+        grant("UDP"),
+        grant("TCP").replace("name: talk", "name: connection"),
+    );
+    for (name, yaml) in [("talk", datagrams), ("connection", connection)] {
+        let file = format!("manifests/{name}.yaml");
+        stage.lab.write(&file, yaml).unwrap();
+        stage
+            .lanyard
+            .until_live(&format!("default/{name}"))
+            .unwrap();
+    }
     let (address, port) = (stage.lab.address(), service::PEER_PORT.to_string());
-    let mut command = stage.python(&["-c", TALK, &address, &port]);
+    let mut command = stage.python(&["-c", TALK, &address, &port, &port]);
     let mut agent = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(agent.stdout.take().unwrap()).lines();
-    for _ in 0..5 {
-        assert_eq!(
-            said.next().unwrap().unwrap(),
-            "answered",
-            "{}",
-            stage.lanyard.daemon_log()
-        );
-    }
-    stage.lanyard.revoke("default/datagrams").unwrap();
-    let rest: Vec<String> = said.map(|line| line.unwrap()).collect();
+    let mut is_answered = |times: usize, stage: &Stage| {
+        for line in said.by_ref().take(times) {
+            assert_eq!(line.unwrap(), "answered", "{}", stage.lanyard.daemon_log());
+        }
+    };
+    is_answered(5, &stage);
+    in_between(&mut stage);
+    is_answered(50, &stage);
+    stage.lanyard.revoke("default/connection").unwrap();
+    stage.lanyard.revoke("default/talk").unwrap();
+    let rest: Vec<String> = said.map(Result::unwrap).collect();
     agent.wait().unwrap();
-    let end = rest.iter().find(|line| *line != "answered").unwrap();
-    assert_eq!(end, "refused 1", "{rest:?}");
-    assert!(rest.last().unwrap().starts_with("ended"), "{rest:?}");
+    let end = rest.iter().position(|line| line != "answered").unwrap();
+    assert_eq!(
+        rest[end..],
+        ["refused 1", ECONNABORTED, ECONNABORTED],
+        "{}",
+        stage.lanyard.daemon_log()
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod btf;
 pub mod clock;
+pub mod datagrams;
 mod maps;
 mod object;
 mod pins;
@@ -13,6 +14,7 @@ mod raw_link;
 mod rings;
 pub mod sever;
 mod shared;
+pub mod tagged;
 mod unix_hooks;
 
 use std::path::Path;

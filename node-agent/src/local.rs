@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     args, broker, control, events,
-    kernel::{Kernel, KernelError, clock::Moment},
+    kernel::{Kernel, KernelError, clock::Moment, datagrams, tagged},
     node::{Node, NodeError, Shared},
     place::{Place, PlaceError},
     record::{RecordError, Recorder},
@@ -164,6 +164,9 @@ fn start(node: &Shared, sources: &RefCell<Sources>, adopted: bool) -> Result<(),
     for scope in &scopes {
         borrowed.apply_to_scope(*scope, now);
     }
+    if adopted {
+        take_up_flows(&mut borrowed, now);
+    }
     borrowed.keep();
     drop(borrowed);
     for scope in scopes {
@@ -224,6 +227,21 @@ fn write_observed(node: &Shared, path: &Path) {
     }
 }
 
+/// Asks the kernel for the connections that stand under grants: an earlier node agent was told of them, or nobody.
+fn take_up_flows(node: &mut Node, now: Moment) {
+    let datagrams = datagrams::connected(&node.maps);
+    match tagged::connections(node.maps.tag_map()) {
+        Ok(mut flows) => {
+            flows.extend(datagrams);
+            node.take_up_flows(flows, now);
+        }
+        Err(error) => warn!(
+            %error,
+            "open connections could not be listed; at the end of their grants they end by their own timeouts"
+        ),
+    }
+}
+
 /// Looks for executions that the kernel could not tell, and for the images they left unknown.
 async fn heal(node: &Shared) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -231,8 +249,12 @@ async fn heal(node: &Shared) {
     let mut looks = events::Looks::default();
     loop {
         tick.tick().await;
-        if node.borrow_mut().on_losses(Moment::now()) {
+        let losses = node.borrow_mut().on_losses(Moment::now());
+        if losses.executions {
             events::adopt(node, &mut looks);
+        }
+        if losses.flows {
+            take_up_flows(&mut node.borrow_mut(), Moment::now());
         }
     }
 }

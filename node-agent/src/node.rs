@@ -99,8 +99,24 @@ pub struct Node {
     slots: Slots,
     flows: Flows,
     refusals: Refusals,
-    /// Executions, and events in all, that the kernel could not tell.
-    lost: (u64, u64),
+    lost: Lost,
+}
+
+/// How many events the kernel could not tell since it began.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lost {
+    executions: u64,
+    flows: u64,
+    all: u64,
+}
+
+/// What the kernel could not tell of since it was asked last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Losses {
+    /// Executions, or ends of images.
+    pub executions: bool,
+    /// Connections, or ends of them.
+    pub flows: bool,
 }
 
 impl Node {
@@ -134,7 +150,7 @@ impl Node {
             draining: false,
             flows: Flows::default(),
             refusals: Refusals::default(),
-            lost: (0, 0),
+            lost: Lost::default(),
         };
         node.adopt_scopes()?;
         node.end_unknown_scopes()?;
@@ -195,6 +211,18 @@ impl Node {
         if let Some(event) = self.direct_connection(&flow) {
             self.record(event, now);
         }
+        self.keep_flow(flow, now);
+    }
+
+    /// Takes up the connections that the kernel knows of. Those that come meanwhile are told as ever.
+    pub fn take_up_flows(&mut self, flows: Vec<FlowEvent>, now: Moment) {
+        self.flows = Flows::default();
+        for flow in flows {
+            self.keep_flow(flow, now);
+        }
+    }
+
+    fn keep_flow(&mut self, flow: FlowEvent, now: Moment) {
         // The grant may have ended between the connect and this.
         let is_held = flow.slot == 0;
         let is_live = self
@@ -252,7 +280,7 @@ impl Node {
 
     /// Records what the kernel could not tell since the last call. True if executions were among it: then
     /// there may be images that nothing is known of.
-    pub fn on_losses(&mut self, now: Moment) -> bool {
+    pub fn on_losses(&mut self, now: Moment) -> Losses {
         let counters = self.counters();
         let of = |name: &str| {
             counters
@@ -261,21 +289,32 @@ impl Node {
                 .map_or(0, |(_, count)| *count)
         };
         let executions = of("LostExecs");
-        let all = executions + of("LostRefusals") + of("LostFlows");
-        let before = std::mem::replace(&mut self.lost, (executions, all));
-        if all > before.1 {
+        let flows = of("LostFlows");
+        let all = executions + of("LostRefusals") + flows;
+        let before = std::mem::replace(
+            &mut self.lost,
+            Lost {
+                executions,
+                flows,
+                all,
+            },
+        );
+        if all > before.all {
             self.record(
                 Event::EventsLost {
-                    count: all - before.1,
+                    count: all - before.all,
                 },
                 now,
             );
         }
-        let is_news = executions > before.0;
-        if is_news {
+        let losses = Losses {
+            executions: executions > before.executions,
+            flows: flows > before.flows,
+        };
+        if losses.executions {
             self.forget_untold_ends();
         }
-        is_news
+        losses
     }
 
     /// An end that was not told would be remembered for ever, and take the place of what is executed next.

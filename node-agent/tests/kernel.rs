@@ -33,6 +33,7 @@ mod kernel {
     mod inherit;
     mod io_uring;
     mod lease;
+    mod listing;
     mod networks;
     mod observe;
     mod other_peer;

@@ -1,6 +1,10 @@
 //! Typed access to the maps that the programs decide by.
 
-use std::{collections::BTreeMap, os::fd::BorrowedFd, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd as _, BorrowedFd},
+    path::PathBuf,
+};
 
 use aya::maps::{
     Array, HashMap, Map, MapData, MapError as AyaError, PerCpuArray, SkStorage,
@@ -66,6 +70,7 @@ pub struct Maps {
     unix_sockets: HashMap<MapData, Shared<UnixKey>, u32>,
     loader: HashMap<MapData, [u8; LOADER_NAME], u32>,
     tags: SkStorage<MapData, Shared<Tag>>,
+    tag_map: MapData,
     slots: Array<MapData, Shared<Slot>>,
     counters: PerCpuArray<MapData, u64>,
 }
@@ -96,6 +101,7 @@ impl Maps {
             loader: hash!("LOADER"),
             tags: SkStorage::try_from(Map::SkStorage(pinned(pins, "TAG")?))
                 .map_err(failed("open", "TAG"))?,
+            tag_map: pinned(pins, "TAG")?,
             slots: Array::try_from(Map::Array(pinned(pins, "SLOT")?))
                 .map_err(failed("open", "SLOT"))?,
             counters: PerCpuArray::try_from(Map::PerCpuArray(pinned(pins, "COUNTER")?))
@@ -216,6 +222,16 @@ impl Maps {
             ..Tag::ZERO
         };
         self.tag(socket, tag, 0)
+    }
+
+    /// The map of tags, for whoever lists sockets with them.
+    pub fn tag_map(&self) -> BorrowedFd<'_> {
+        self.tag_map.fd().as_fd()
+    }
+
+    /// A socket's tag, whoever's it is.
+    pub fn tag_of(&self, socket: BorrowedFd<'_>) -> Option<Tag> {
+        self.tags.get(&socket, 0).ok().map(|tag| tag.0)
     }
 
     /// Gives a socket of user space a tag; `flags` as in `bpf_map_update_elem`.

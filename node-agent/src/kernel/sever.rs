@@ -17,12 +17,7 @@ use rustix::{
 /// Destroys the connecting socket of a flow, in the network namespace of this thread. `Ok(false)` when it is
 /// gone already.
 pub fn destroy(flow: &FlowEvent) -> io::Result<bool> {
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        Some(netlink::SOCK_DIAG),
-    )?;
+    let socket = open()?;
     let identity = if flow.kind == kind::CONNECTED {
         // The kernel told of it before it had an address.
         match find(&socket, flow)? {
@@ -48,19 +43,31 @@ pub fn destroy(flow: &FlowEvent) -> io::Result<bool> {
     }
 }
 
-const TCP: u8 = 6;
+/// A socket to ask about sockets.
+pub(super) fn open() -> io::Result<OwnedFd> {
+    let socket = socket_with(
+        AddressFamily::NETLINK,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        Some(netlink::SOCK_DIAG),
+    )?;
+    Ok(socket)
+}
+
+pub(super) const TCP: u8 = 6;
 const UDP: u8 = 17;
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
+pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
 /// `NLM_F_REQUEST | NLM_F_ACK`
 const REQUEST_ACK: u16 = 0x1 | 0x4;
 /// `NLM_F_REQUEST | NLM_F_DUMP`
-const REQUEST_DUMP: u16 = 0x1 | 0x300;
+pub(super) const REQUEST_DUMP: u16 = 0x1 | 0x300;
 /// `AF_INET` and `AF_INET6`
-const FAMILIES: [u8; 2] = [2, 10];
+pub(super) const FAMILIES: [u8; 2] = [2, 10];
 
 /// `inet_diag_sockid` (`include/uapi/linux/inet_diag.h`), with the family in front.
-struct Identity {
+#[derive(Clone)]
+pub(super) struct Identity {
     family: u8,
     bytes: [u8; 48],
 }
@@ -85,7 +92,7 @@ impl Identity {
     }
 
     /// The identity of no socket in particular, as a listing of all takes it.
-    const fn any(family: u8) -> Self {
+    pub(super) const fn any(family: u8) -> Self {
         let bytes = [0; 48];
         Self { family, bytes }
     }
@@ -93,60 +100,105 @@ impl Identity {
     fn cookie(&self) -> &[u8] {
         &self.bytes[40..48]
     }
+
+    pub(super) const fn family(&self) -> u8 {
+        self.family
+    }
+
+    /// The port there, in network order.
+    pub(super) fn port(&self, at: usize) -> u16 {
+        u16::from_ne_bytes([self.bytes[at], self.bytes[at + 1]])
+    }
+
+    /// The address there: IPv6, or IPv4 as `::ffff:a.b.c.d`.
+    pub(super) fn address(&self, at: usize) -> [u8; 16] {
+        let mut address = [0; 16];
+        if self.family == 10 {
+            address.copy_from_slice(&self.bytes[at..at + 16]);
+        } else {
+            address[10..12].fill(0xff);
+            address[12..].copy_from_slice(&self.bytes[at..at + 4]);
+        }
+        address
+    }
 }
 
 /// The UDP socket with the flow's cookie.
 fn find(socket: &OwnedFd, flow: &FlowEvent) -> io::Result<Option<Identity>> {
-    let mut answer = vec![0; 64 * 1024];
+    let cookie = flow.cookie.to_ne_bytes();
+    let mut found = None;
     for family in FAMILIES {
-        let all = message(
-            SOCK_DIAG_BY_FAMILY,
-            REQUEST_DUMP,
-            UDP,
-            &Identity::any(family),
-        );
-        send(socket, &all, SendFlags::empty())?;
-        let mut found = None;
-        loop {
-            let (_, length) = recv(socket, &mut answer[..], RecvFlags::empty())?;
-            let (listed, is_last) = listed(&answer[..length]);
-            let is_it = |known: &Identity| known.cookie() == flow.cookie.to_ne_bytes();
-            found = found.or_else(|| listed.into_iter().find(is_it));
-            if is_last {
-                break;
+        let any = Identity::any(family);
+        let all = message(SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, UDP, &any);
+        dump(socket, &all, |listed| {
+            if listed.identity.cookie() == cookie {
+                found = Some(listed.identity.clone());
             }
-        }
-        if found.is_some() {
-            return Ok(found);
-        }
+        })?;
     }
-    Ok(None)
+    Ok(found)
 }
 
-/// The sockets in a part of a listing, and whether it is the last part.
-fn listed(mut part: &[u8]) -> (Vec<Identity>, bool) {
+/// A socket as it is listed.
+pub(super) struct Socket<'a> {
+    pub(super) identity: Identity,
+    pub(super) state: u8,
+    /// What was asked for beside it.
+    pub(super) attributes: &'a [u8],
+}
+
+/// Asks for a listing and shows each socket of it.
+pub(super) fn dump(
+    socket: &OwnedFd,
+    request: &[u8],
+    mut show: impl FnMut(&Socket<'_>),
+) -> io::Result<()> {
+    let mut answer = vec![0; 64 * 1024];
+    send(socket, request, SendFlags::empty())?;
+    loop {
+        let (_, length) = recv(socket, &mut answer[..], RecvFlags::empty())?;
+        if read(&answer[..length], &mut show)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Shows the sockets in a part of a listing, and says whether it is the last part.
+fn read(mut part: &[u8], show: &mut impl FnMut(&Socket<'_>)) -> io::Result<bool> {
     const HEADER: usize = 16;
-    let mut sockets = Vec::new();
+    const NLMSG_ERROR: u16 = 2;
+    /// `inet_diag_msg`: family, state, timer and retransmissions, the identity, and five words more.
+    const MESSAGE: usize = 4 + 48 + 20;
     while part.len() >= HEADER {
         let length = u32::from_ne_bytes([part[0], part[1], part[2], part[3]]) as usize;
         let kind = u16::from_ne_bytes([part[4], part[5]]);
-        if kind != SOCK_DIAG_BY_FAMILY || length < HEADER || length > part.len() {
-            return (sockets, true); // NLMSG_DONE, an error, or what is no message
+        if kind == NLMSG_ERROR {
+            return Err(io::Error::from_raw_os_error(error_of(part)?));
         }
-        // `inet_diag_msg`: family, state, timer and retransmissions, then the identity.
-        if let Some(bytes) = part[..length].get(HEADER + 4..HEADER + 52)
-            && let Ok(bytes) = bytes.try_into()
+        if kind != SOCK_DIAG_BY_FAMILY || length < HEADER || length > part.len() {
+            return Ok(true); // NLMSG_DONE, or what is no message
+        }
+        let message = &part[HEADER..length];
+        if let Some((head, attributes)) = message.split_at_checked(MESSAGE)
+            && let Ok(bytes) = head[4..52].try_into()
         {
-            let family = part[HEADER];
-            sockets.push(Identity { family, bytes });
+            let identity = Identity {
+                family: head[0],
+                bytes,
+            };
+            show(&Socket {
+                identity,
+                state: head[1],
+                attributes,
+            });
         }
         part = part.get(length.next_multiple_of(4)..).unwrap_or(&[]);
     }
-    (sockets, false)
+    Ok(false)
 }
 
 /// `nlmsghdr` and `inet_diag_req_v2`, in the machine's own byte order but for addresses and ports.
-fn message(kind: u16, flags: u16, protocol: u8, identity: &Identity) -> Vec<u8> {
+pub(super) fn message(kind: u16, flags: u16, protocol: u8, identity: &Identity) -> Vec<u8> {
     const LENGTH: u32 = 16 + 56;
     const ALL_STATES: u32 = u32::MAX;
     let mut message = Vec::with_capacity(LENGTH as usize);
