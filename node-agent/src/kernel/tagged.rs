@@ -2,7 +2,7 @@
 //! made, or that could not be told.
 //!
 //! `sock_diag(7)` lists sockets together with what programs keep in their storage (`INET_DIAG_REQ_SK_BPF_STORAGES`,
-//! Linux 5.7). For UDP it leaves that out (net/ipv4/inet_diag.c): see [`super::datagrams`].
+//! Linux 5.7). For UDP it leaves that out (`net/ipv4/inet_diag.c`): see [`super::datagrams`].
 
 use std::{
     io,
@@ -145,7 +145,7 @@ mod tests {
         let mut value = vec![0_u8; Tag::SIZE];
         value[36] = 7;
         let storage = [put(2, &[1, 2, 3, 4]), put(3, &value)].concat();
-        let storages = put(20 | 0x8000, &put(1 | 0x8000, &storage));
+        let storages = put(0x8014, &put(0x8001, &storage));
         let all = [put(8, &[0]), put(15, &[1, 2, 3, 4]), storages].concat();
         assert_eq!(tag_of(&all).unwrap().slot, 7);
     }
