@@ -45,15 +45,19 @@ pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
     };
     let of_network =
         |expression: &str, message| rule(&format!("!isCIDR(self) || {expression}"), message);
-    let rules: [Value; 7] = [
+    let rules: [Value; 8] = [
         rule(
-            // Not every reader of CIDRs refuses a length with a leading zero.
+            // Not every reader of CIDRs refuses a number with a leading zero, which is octal to some.
             &format!(
-                "isIP(self) || (isCIDR(self) && !self.matches('/0[0-9]')) || self.matches('{DNS_NAME}')"
+                "isIP(self) || (isCIDR(self) && !self.matches('/0[0-9]|[.]0[0-9]|(^|:)0[0-9]+[.]')) || self.matches('{DNS_NAME}')"
             ),
             NO_HOST,
         ),
         rule("!isIP(self) || !ip(self).isUnspecified()", UNSPECIFIED),
+        of_network(
+            "!cidr(self).ip().isUnspecified() || !(self.endsWith('/128') || (self.endsWith('/32') && !self.contains(':')))",
+            UNSPECIFIED,
+        ),
         of_network("cidr(self) == cidr(self).masked()", HOST_BITS),
         of_network("cidr(self).prefixLength() > 0", EVERYTHING),
         // What holds this neighbour with a shorter prefix holds all of ::ffff:0:0/96, which itself is no CIDR

@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn admitted_ports_are_readable(port in 0..70_000_u32) {
+    fn admitted_ports_are_readable(port in 1..70_000_u32) {
         if let Ok(port) = u16::try_from(port) {
             admitted_is_readable(Kind::AccessGrant, &[("/resource/port", json!(port))]);
         }

@@ -60,11 +60,13 @@ fn row(host: &str, port: u16, protocol: &str, verdict: Verdict) -> Case {
     create(Kind::AccessGrant, &changes, verdict)
 }
 
-fn hosts() -> [(&'static str, Verdict); 38] {
+fn hosts() -> [(&'static str, Verdict); 40] {
     [
         ("10.1.2.3", Accepted),
         ("0.0.0.0", UNSPECIFIED),
         ("::", UNSPECIFIED),
+        ("0.0.0.0/32", UNSPECIFIED),
+        ("::/128", UNSPECIFIED),
         ("127.0.0.1", Accepted),
         ("169.254.169.254", Accepted),
         ("10.0.0.0/8", Accepted),

@@ -91,6 +91,8 @@ fn direct() -> Vec<Case> {
             row("2001:db8::1", &[], Accepted),
             row("10.1.0.0/16", &[], Accepted),
             row("10.0.0.0/08", &[], BAD_HOST),
+            row("3.0.63.00/27", &[], BAD_HOST),
+            row("010.0.0.0/8", &[], BAD_HOST),
             row("api.example.com", &[], NEEDS_ADDRESS),
             row("10.1.2.3", std::slice::from_ref(&bundle), NO_CERTIFICATES),
             row("10.1.2.3", std::slice::from_ref(&credential), NO_CREDENTIAL),
