@@ -107,6 +107,36 @@ fn a_storm_of_executions_loses_no_event_and_delays_no_other_agent() {
     another_agent_works(&stage);
 }
 
+/// Thousands of processes that live at once.
+#[test]
+fn a_scope_full_of_processes_delays_no_other_agent() {
+    let stage = Stage::set().unwrap();
+    let identity = Identity::named("coder")
+        .program("python", &stage.python, "Inherit")
+        .unwrap();
+    write_identity(&stage, identity);
+    let sleep = fs::canonicalize("/bin/sleep").unwrap();
+    let (python, sleep) = (
+        stage.python.display().to_string(),
+        sleep.display().to_string(),
+    );
+    let mut agent = stage
+        .lanyard
+        .run_as("coder", None, &[&python, "-c", SPAWN, &sleep, "3000"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(agent.stdout.take().unwrap());
+    assert_eq!(next_line(&mut said), "spawned");
+    for _ in 0..5 {
+        another_agent_works(&stage);
+    }
+    assert_eq!(counter(&stage, "LostExecs"), 0);
+    drop(agent.stdin.take());
+    agent.wait().unwrap();
+}
+
 /// A listed program of a size that takes hours to read.
 #[test]
 fn a_sparse_terabyte_is_not_read_and_delays_nobody() {

@@ -1,4 +1,7 @@
-//! The record: one JSON object a line, appended.
+//! The record: one JSON object a line, appended; as many files of it as are kept, the oldest of which is forgotten for a
+//! new one.
+
+mod files;
 
 use std::{
     collections::VecDeque,
@@ -12,6 +15,7 @@ use std::{
 use lanyard_protocol::record::{Event, FORMAT, Record};
 use thiserror::Error;
 use tokio::sync::broadcast;
+use tracing::warn;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::kernel::clock::Moment;
@@ -39,11 +43,20 @@ pub enum RecordError {
     Json(#[from] serde_json::Error),
 }
 
+/// How long one file gets, in bytes.
+const EACH: u64 = 64 << 20;
+
 /// Writes the record of one node.
 pub struct Recorder {
     node: String,
     path: PathBuf,
     file: File,
+    /// How many bytes are in it.
+    length: u64,
+    /// At which length another one is begun.
+    full_at: u64,
+    /// How long one file gets.
+    each: u64,
     /// Whether the file ends within a line: after a crash, or after a write that failed half-way.
     is_cut: bool,
     context: ContextV7,
@@ -54,17 +67,17 @@ pub struct Recorder {
 impl Recorder {
     /// Opens the record for appending. Only root reads it.
     pub fn open(path: PathBuf, node: String) -> Result<Self, RecordError> {
-        let file = OpenOptions::new()
-            .append(true)
-            .read(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path);
-        let file = file.map_err(|source| RecordError::System {
+        Self::open_with(path, node, EACH)
+    }
+
+    fn open_with(path: PathBuf, node: String, each: u64) -> Result<Self, RecordError> {
+        let failed = |source| RecordError::System {
             attempt: "open",
             path: path.clone(),
             source,
-        })?;
+        };
+        let file = append_to(&path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
         let (lines, _) = broadcast::channel(BEHIND);
         let is_cut = ends_within_a_line(&file).map_err(|source| RecordError::System {
             attempt: "read",
@@ -76,6 +89,9 @@ impl Recorder {
             node,
             path,
             file,
+            length,
+            full_at: each,
+            each,
             context: ContextV7::new(),
             refusals: VecDeque::new(),
             lines,
@@ -97,10 +113,13 @@ impl Recorder {
         let line = serde_json::to_string(&record)?;
         // What was cut stays a line of its own, and takes no whole record with it.
         let before = if self.is_cut { "\n" } else { "" };
+        let text = format!("{before}{line}\n");
         self.is_cut = true;
-        let written = self.file.write_all(format!("{before}{line}\n").as_bytes());
+        let written = self.file.write_all(text.as_bytes());
         written.map_err(|source| self.failed("write", source))?;
         self.is_cut = false;
+        self.length += text.len() as u64;
+        self.begin_another_when_full();
         if record.event.is_refusal() {
             self.refusals.truncate(REFUSALS - 1);
             self.refusals.push_front(record);
@@ -125,6 +144,24 @@ impl Recorder {
         self.lines.subscribe()
     }
 
+    /// What is written is written: where no other file can be begun, this one goes on.
+    fn begin_another_when_full(&mut self) {
+        if self.length < self.full_at {
+            return;
+        }
+        match files::shift(&self.path).and_then(|()| append_to(&self.path)) {
+            Ok(file) => {
+                self.file = file;
+                self.length = 0;
+                self.full_at = self.each;
+            }
+            Err(error) => {
+                warn!(%error, "another file of the record could not be begun; this one goes on");
+                self.full_at = self.length + self.each;
+            }
+        }
+    }
+
     fn failed(&self, attempt: &'static str, source: io::Error) -> RecordError {
         RecordError::System {
             attempt,
@@ -132,6 +169,15 @@ impl Recorder {
             source,
         }
     }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .read(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn ends_within_a_line(file: &File) -> io::Result<bool> {
@@ -143,38 +189,42 @@ fn ends_within_a_line(file: &File) -> io::Result<bool> {
     Ok(last != [b'\n'])
 }
 
-/// The record with that id, in the file at `path`. Reads all of it: for a thread of its own.
+/// The record with that id, in the files of the record at `path`. Reads all of them: for a thread of its own.
 pub fn find(path: &Path, id: Uuid) -> Result<Option<Record>, RecordError> {
     let wanted = id.to_string();
-    for line in read_lines(path)? {
-        let line = line.map_err(|source| failed_to_read(path, source))?;
-        if line.contains(&wanted)
-            && let Ok(record) = serde_json::from_str::<Record>(&line)
-            && record.id == id
-        {
-            return Ok(Some(record));
+    for file in files::newest_first(path).map_err(|source| failed_to_read(path, source))? {
+        for line in BufReader::new(file).lines() {
+            let line = line.map_err(|source| failed_to_read(path, source))?;
+            if line.contains(&wanted)
+                && let Ok(record) = serde_json::from_str::<Record>(&line)
+                && record.id == id
+            {
+                return Ok(Some(record));
+            }
         }
     }
     Ok(None)
 }
 
-/// The last `count` lines of the file at `path`. Reads all of it: for a thread of its own.
+/// The last `count` lines of the record at `path`. Reads whole files: for a thread of its own.
 pub fn last(path: &Path, count: usize) -> Result<Vec<String>, RecordError> {
     let mut last = VecDeque::new();
-    for line in read_lines(path)? {
-        last.push_back(line.map_err(|source| failed_to_read(path, source))?);
-        if last.len() > count {
-            last.pop_front();
+    for file in files::newest_first(path).map_err(|source| failed_to_read(path, source))? {
+        let missing = count - last.len();
+        let mut of_file = VecDeque::new();
+        for line in BufReader::new(file).lines() {
+            of_file.push_back(line.map_err(|source| failed_to_read(path, source))?);
+            if of_file.len() > missing {
+                of_file.pop_front();
+            }
+        }
+        of_file.append(&mut last);
+        last = of_file;
+        if last.len() >= count {
+            break;
         }
     }
     Ok(last.into())
-}
-
-fn read_lines(
-    path: &Path,
-) -> Result<impl Iterator<Item = io::Result<String>> + use<>, RecordError> {
-    let file = File::open(path).map_err(|source| failed_to_read(path, source))?;
-    Ok(BufReader::new(file).lines())
 }
 
 fn failed_to_read(path: &Path, source: io::Error) -> RecordError {
@@ -241,6 +291,48 @@ mod tests {
         recorder.write(refusal("b", 1), NOW).unwrap();
         assert_eq!(find(recorder.path(), first).unwrap().unwrap().id, first);
         assert_eq!(find(recorder.path(), Uuid::nil()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_full_file_gives_way_to_another_and_the_oldest_of_all_is_forgotten() {
+        const WRITTEN: usize = 200;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.jsonl");
+        let mut recorder = Recorder::open_with(path.clone(), "n".into(), 2_000).unwrap();
+        let ids: Vec<Uuid> = (0..WRITTEN)
+            .map(|_| recorder.write(refusal("a", 1), NOW).unwrap())
+            .collect();
+        let names = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, files::KEPT + 1, "and no more");
+        let kept = last(&path, WRITTEN).unwrap();
+        assert!(kept.len() < WRITTEN, "the oldest are gone");
+        let oldest = ids[WRITTEN - kept.len()];
+        assert!(
+            kept[0].contains(&oldest.to_string()),
+            "in order, none left out"
+        );
+        assert!(kept[kept.len() - 1].contains(&ids[WRITTEN - 1].to_string()));
+        assert_eq!(last(&path, 25).unwrap(), kept[kept.len() - 25..]);
+        assert_eq!(find(&path, oldest).unwrap().unwrap().id, oldest);
+        assert_eq!(find(&path, ids[0]).unwrap(), None);
+
+        let mut recorder = Recorder::open_with(path.clone(), "n".into(), 2_000).unwrap();
+        recorder.write(refusal("b", 1), NOW).unwrap();
+        assert!(last(&path, 1).unwrap()[0].contains(r#""name":"b""#));
+    }
+
+    #[test]
+    fn where_no_other_file_can_be_begun_this_one_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.jsonl");
+        // What stands in the way cannot be renamed over.
+        std::fs::create_dir_all(files::earlier(&path, 1).join("folder")).unwrap();
+        let mut recorder = Recorder::open_with(path.clone(), "n".into(), 500).unwrap();
+        let ids: Vec<Uuid> = (0..20)
+            .map(|_| recorder.write(refusal("a", 1), NOW).unwrap())
+            .collect();
+        let all = std::fs::read_to_string(&path).unwrap();
+        assert!(ids.iter().all(|id| all.contains(&id.to_string())));
     }
 
     #[test]

@@ -267,3 +267,57 @@ fn hash(file: &mut File) -> io::Result<Sha256Digest> {
         digest.update(&buffer[..read]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn open_file(path: &Path) -> OwnedFd {
+        open(path, OFlags::RDONLY, Mode::empty()).unwrap()
+    }
+
+    fn look(path: &Path, digests: &Digests) -> Result<Sha256Digest, AttestationReason> {
+        let file = open_file(path);
+        let content = content_of(&file).unwrap();
+        hash_once(file, content, digests)
+    }
+
+    #[test]
+    fn a_content_whose_digest_is_known_is_not_read_again() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"one").unwrap();
+        let digests = Digests::default();
+        let real = look(file.path(), &digests).unwrap();
+        let told_apart = Sha256Digest::new([7; 32]);
+        digests.put(content_of(&open_file(file.path())).unwrap(), told_apart);
+        assert_eq!(look(file.path(), &digests), Ok(told_apart), "from memory");
+
+        file.write_all(b", and more").unwrap();
+        let changed = look(file.path(), &digests).unwrap();
+        assert!(changed != told_apart && changed != real, "read again");
+    }
+
+    #[test]
+    fn what_was_just_written_is_not_remembered() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"one").unwrap();
+        let digests = Digests::default();
+        look(file.path(), &digests).unwrap();
+        let content = content_of(&open_file(file.path())).unwrap();
+        assert_eq!(
+            digests.get(&content),
+            None,
+            "its time of change may stand for two contents"
+        );
+    }
+
+    #[test]
+    fn a_file_of_a_size_that_nobody_waits_for_is_not_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(LARGEST + 1).unwrap();
+        let looked = look(file.path(), &Digests::default());
+        assert_eq!(looked, Err(AttestationReason::TooLarge));
+    }
+}
