@@ -6,6 +6,7 @@ use super::{
     actor::Actor,
     destination::Family,
     node::{Node, now},
+    peer::Peer,
 };
 
 /// How long a grant has, and how long after its end both sides go on trying, in nanoseconds.
@@ -102,4 +103,23 @@ fn the_last_byte_arrives_before_the_deadline() {
     for family in Family::ALL {
         flood(&mut node, family);
     }
+}
+
+/// Nobody is there to reset it: these end it. A packet that is refused on its way out counts as none that was sent, so
+/// that it is the user timeout which ends a connection that sends, too.
+#[test]
+fn a_connection_has_timeouts_that_end_it_when_nobody_answers() {
+    const FIVE_MINUTES: u64 = 300_000;
+    let mut node = Node::start();
+    let mut actor = node.attested(level::IMAGE);
+    let peer = Peer::at(Family::V4.real());
+    let to = Family::V4.to(Family::V4.real(), peer.port());
+    node.grant(level::IMAGE, &to, carrier::DIRECT);
+    actor.connect(&to).unwrap();
+    let option = |level: &str, name: &str| format!("s.getsockopt(socket.{level}, socket.{name})");
+    assert_eq!(actor.run(&option("SOL_SOCKET", "SO_KEEPALIVE")), 1);
+    assert_eq!(
+        actor.run(&option("IPPROTO_TCP", "TCP_USER_TIMEOUT")),
+        FIVE_MINUTES
+    );
 }
