@@ -3,34 +3,37 @@
 //! Every method takes what happened and `now`, and leaves the kernel's maps, the brokers and the record in
 //! agreement with it. Nothing here waits.
 
+mod flows;
 mod grants;
 mod images;
+mod losses;
 mod scopes;
 
-pub use self::images::Look;
+pub use self::{images::Look, losses::Losses};
+
+use self::losses::Lost;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
-use lanyard_access::{compile::Compiler, host::Host, reason::AttestationReason};
+use lanyard_access::{compile::Compiler, reason::AttestationReason};
 use lanyard_node_agent_abi::{
-    event::{FlowEvent, RefusalEvent, flow, refusal},
+    event::{RefusalEvent, refusal},
     grant::LEVELS,
-    process::ExecId,
 };
 use lanyard_protocol::record::{Event, Process};
 use thiserror::Error;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::{
     attest::file::Digests,
     broker::Broker,
     credentials::Credentials,
     deadline::Deadlines,
-    desired::{Adopted, Destination, Slots, number_of},
+    desired::{Adopted, Destination, Slots},
     flows::Flows,
     images::Images,
     kept::{Kept, KeptError},
-    kernel::{MapError, Maps, clock::Moment, sever},
+    kernel::{MapError, Maps, clock::Moment},
     observations::Observations,
     place::Place,
     record::{RecordError, Recorder},
@@ -100,23 +103,6 @@ pub struct Node {
     flows: Flows,
     refusals: Refusals,
     lost: Lost,
-}
-
-/// How many events the kernel could not tell since it began.
-#[derive(Debug, Clone, Copy, Default)]
-struct Lost {
-    executions: u64,
-    flows: u64,
-    all: u64,
-}
-
-/// What the kernel could not tell of since it was asked last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Losses {
-    /// Executions, or ends of images.
-    pub executions: bool,
-    /// Connections, or ends of them.
-    pub flows: bool,
 }
 
 impl Node {
@@ -202,45 +188,6 @@ impl Node {
         self.record(event, now);
     }
 
-    /// A connection was established, or it ended.
-    pub fn on_flow(&mut self, flow: FlowEvent, now: Moment) {
-        if flow.kind == flow::CLOSED {
-            self.flows.closed(&flow);
-            return;
-        }
-        if let Some(event) = self.direct_connection(&flow) {
-            self.record(event, now);
-        }
-        self.keep_flow(flow, now);
-    }
-
-    /// Takes up the connections that the kernel knows of. Those that come meanwhile are told as ever.
-    pub fn take_up_flows(&mut self, flows: Vec<FlowEvent>, now: Moment) {
-        self.flows = Flows::default();
-        for flow in flows {
-            self.keep_flow(flow, now);
-        }
-    }
-
-    fn keep_flow(&mut self, flow: FlowEvent, now: Moment) {
-        // The grant may have ended between the connect and this.
-        let is_held = flow.slot == 0;
-        let is_live = self
-            .slots
-            .deadline_of(flow.slot)
-            .is_some_and(|deadline| deadline > now.boot);
-        let runs = self.maps.is_live(flow.exec_id).unwrap_or(false);
-        if is_live || (is_held && runs) {
-            self.flows.established(flow);
-        } else {
-            destroy(&flow);
-        }
-        if is_held {
-            // The image may have been settled between the connect and this.
-            self.release_held(flow.exec_id);
-        }
-    }
-
     /// The scope a process is in: by what the kernel remembers of it, or by its cgroup, for one that was
     /// moved into a scope and has executed nothing since.
     pub fn scope_of(&self, pid: u32) -> Option<u32> {
@@ -278,54 +225,6 @@ impl Node {
         counters.into_iter().collect()
     }
 
-    /// Records what the kernel could not tell since the last call. True if executions were among it: then
-    /// there may be images that nothing is known of.
-    pub fn on_losses(&mut self, now: Moment) -> Losses {
-        let counters = self.counters();
-        let of = |name: &str| {
-            counters
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map_or(0, |(_, count)| *count)
-        };
-        let executions = of("LostExecs");
-        let flows = of("LostFlows");
-        let all = executions + of("LostRefusals") + flows;
-        let before = std::mem::replace(
-            &mut self.lost,
-            Lost {
-                executions,
-                flows,
-                all,
-            },
-        );
-        if all > before.all {
-            self.record(
-                Event::EventsLost {
-                    count: all - before.all,
-                },
-                now,
-            );
-        }
-        let losses = Losses {
-            executions: executions > before.executions,
-            flows: flows > before.flows,
-        };
-        if losses.executions {
-            self.forget_untold_ends();
-        }
-        losses
-    }
-
-    /// An end that was not told would be remembered for ever, and take the place of what is executed next.
-    fn forget_untold_ends(&mut self) {
-        let is_over = |exec_id: &ExecId| self.maps.is_live(*exec_id).is_ok_and(|is_live| !is_live);
-        let ended: Vec<ExecId> = self.images.ids().filter(is_over).collect();
-        for exec_id in ended {
-            self.on_ended(exec_id);
-        }
-    }
-
     /// Writes a record of something that has happened; what cannot be written is told in the log.
     pub fn record(&mut self, event: Event, now: Moment) {
         if let Err(error) = self.recorder.write(event, now) {
@@ -351,40 +250,6 @@ impl Node {
             .collect();
         self.kept.write(&self.place.kept())
     }
-
-    fn direct_connection(&self, flow: &FlowEvent) -> Option<Event> {
-        use lanyard_node_agent_abi::grant::carrier::DIRECT;
-        let scope = self.scopes.get(&flow.scope)?;
-        if flow.carrier != u32::from(DIRECT) {
-            return None;
-        }
-        let destination = crate::refusals::socket_address(flow.address, flow.port);
-        let agent = self.compiler.desired().agents.get(&scope.agent);
-        let granted = agent.map_or(&[][..], |agent| &agent.grants);
-        let host = Host::from(destination.ip());
-        let is_this = |grant: &&lanyard_access::desired::LiveGrant| {
-            grant.resource.host.opens(&host)
-                && grant.resource.port.get() == destination.port()
-                && u32::from(number_of(grant.resource.protocol)) == flow.protocol
-        };
-        Some(Event::ConnectionAllowed {
-            scope: scope.reference(),
-            process: self.process_of(flow.exec_id, flow.tgid),
-            destination,
-            grants: granted
-                .iter()
-                .filter(is_this)
-                .map(|grant| grant.key.clone())
-                .collect(),
-        })
-    }
-
-    /// Ends every connection that stands under a slot.
-    fn sever(&mut self, slot: u32) {
-        for flow in self.flows.take(slot) {
-            destroy(&flow);
-        }
-    }
 }
 
 /// The grants that an earlier run left in the kernel, with the deadlines of their slots.
@@ -404,10 +269,4 @@ fn adopt_grants(maps: &Maps) -> Result<Vec<Adopted>, MapError> {
         adopted.push((Destination::from_abi(&key, bits), grant, deadlines));
     }
     Ok(adopted)
-}
-
-fn destroy(flow: &FlowEvent) {
-    if let Err(error) = sever::destroy(flow) {
-        warn!(%error, "an ended connection could not be destroyed; its packets are dropped");
-    }
 }

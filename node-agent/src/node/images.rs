@@ -8,7 +8,7 @@ use lanyard_node_agent_abi::{
 use lanyard_protocol::record::Event;
 use tracing::{error, warn};
 
-use super::{Node, destroy};
+use super::{Node, flows::destroy};
 use crate::{
     attest::{
         FileFacts, Origin, Rules, Verdict, candidates, decide, file, level_of, refused_by_lineage,
