@@ -8,7 +8,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::BufReader,
-    process::{Child, Stdio},
+    process::{Child, ChildStdout, Stdio},
 };
 
 use lanyard_e2e::{
@@ -62,6 +62,19 @@ fn another_agent_works(stage: &Stage) {
     );
 }
 
+/// The agent `coder`, which is told to end by its standard input, and what it says.
+fn start(stage: &Stage, command: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut agent = stage
+        .lanyard
+        .run_as("coder", None, command)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(agent.stdout.take().unwrap());
+    (agent, said)
+}
+
 fn next_line(said: &mut impl std::io::BufRead) -> String {
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
@@ -85,14 +98,7 @@ fn a_storm_of_executions_loses_no_event_and_delays_no_other_agent() {
     write_identity(&stage, identity);
     let python = stage.python.display().to_string();
     let command = [python.as_str(), "-c", STORM, "/bin/true", EXECUTIONS];
-    let mut agent = stage
-        .lanyard
-        .run_as("coder", None, &command)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(agent.stdout.take().unwrap());
+    let (mut agent, mut said) = start(&stage, &command);
     assert_eq!(next_line(&mut said), "started");
     for _ in 0..10 {
         another_agent_works(&stage);
@@ -120,14 +126,7 @@ fn a_scope_full_of_processes_delays_no_other_agent() {
         stage.python.display().to_string(),
         sleep.display().to_string(),
     );
-    let mut agent = stage
-        .lanyard
-        .run_as("coder", None, &[&python, "-c", SPAWN, &sleep, "3000"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(agent.stdout.take().unwrap());
+    let (mut agent, mut said) = start(&stage, &[&python, "-c", SPAWN, &sleep, "3000"]);
     assert_eq!(next_line(&mut said), "spawned");
     for _ in 0..5 {
         another_agent_works(&stage);
@@ -196,14 +195,7 @@ fn a_file_that_never_answers_delays_nobody_else() {
     silent.ignore(stage.lanyard.daemon().unwrap()).unwrap();
     let (python, path) = (stage.python.display().to_string(), silent.path());
     let (path, count) = (path.display().to_string(), EXECUTIONS.to_string());
-    let mut agent = stage
-        .lanyard
-        .run_as("coder", None, &[&python, "-c", SPAWN, &path, &count])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(agent.stdout.take().unwrap());
+    let (mut agent, mut said) = start(&stage, &[&python, "-c", SPAWN, &path, &count]);
     assert_eq!(next_line(&mut said), "spawned");
     silent.until_somebody_waits().unwrap();
     for _ in 0..5 {

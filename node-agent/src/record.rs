@@ -149,7 +149,7 @@ impl Recorder {
         if self.length < self.full_at {
             return;
         }
-        match files::shift(&self.path).and_then(|()| append_to(&self.path)) {
+        match self.begin_another() {
             Ok(file) => {
                 self.file = file;
                 self.length = 0;
@@ -160,6 +160,15 @@ impl Recorder {
                 self.full_at = self.length + self.each;
             }
         }
+    }
+
+    /// The next file is open before anything is moved: there is always one that is written and found.
+    fn begin_another(&self) -> io::Result<File> {
+        let next = files::earlier(&self.path, 0);
+        let file = append_to(&next)?;
+        files::shift(&self.path)?;
+        std::fs::rename(next, &self.path)?;
+        Ok(file)
     }
 
     fn failed(&self, attempt: &'static str, source: io::Error) -> RecordError {

@@ -2,7 +2,7 @@
 //! asked for its own.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs, io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
@@ -21,53 +21,55 @@ use rustix::{
 
 use super::Maps;
 
-/// The most descriptors that are looked at. What is not found ends with its grant all the same: its datagrams are
-/// dropped, and only a program that waits for an answer waits longer.
-const MOST: usize = 65_536;
+/// The most descriptors of one scope that are looked at: it hides nothing of another. What is not found ends with its
+/// grant all the same: its datagrams are dropped, and only a program that waits for an answer waits longer.
+const MOST: usize = 16_384;
 
 /// Every UDP socket that a process of a scope connected to where it may go.
 pub fn connected(maps: &Maps) -> Vec<FlowEvent> {
-    let mut seen = BTreeSet::new();
+    let mut looks: BTreeMap<u32, Looks> = BTreeMap::new();
     let mut flows = Vec::new();
-    let mut left = MOST;
-    for tgid in maps.processes().into_keys() {
+    for (tgid, process) in maps.processes() {
+        let looks = looks.entry(process.scope).or_default();
         // One that has ended meanwhile has no sockets.
-        let Ok(sockets) = sockets_of(tgid, &mut left, &mut seen) else {
-            continue;
-        };
-        let tags = sockets
-            .iter()
-            .filter_map(|socket| maps.tag_of(socket.as_fd()));
-        flows.extend(tags.filter_map(|tag| flow_of(&tag)));
+        if let Ok(tags) = tags_of(tgid, looks, maps) {
+            flows.extend(tags.iter().filter_map(flow_of));
+        }
     }
     flows
 }
 
-/// The UDP sockets of a process that no other process showed before: `seen` has them by what the kernel calls them.
-fn sockets_of(
-    tgid: u32,
-    left: &mut usize,
-    seen: &mut BTreeSet<OsString>,
-) -> io::Result<Vec<OwnedFd>> {
+/// What of a scope was looked at.
+#[derive(Default)]
+struct Looks {
+    count: usize,
+    /// Sockets, by what the kernel calls them: processes share them.
+    seen: BTreeSet<OsString>,
+}
+
+/// The tags of the UDP sockets of a process that no other of its scope showed before.
+fn tags_of(tgid: u32, looks: &mut Looks, maps: &Maps) -> io::Result<Vec<Tag>> {
     let pid = Pid::from_raw(tgid.cast_signed()).ok_or(io::ErrorKind::NotFound)?;
     let process = pidfd_open(pid, PidfdFlags::empty())?;
     let folder = format!("/proc/{tgid}/fd");
-    let mut sockets = Vec::new();
+    let mut tags = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let Some(rest) = left.checked_sub(1) else {
+        if looks.count == MOST {
             break;
-        };
-        *left = rest;
+        }
+        looks.count += 1;
         let path = entry?.path();
         let Ok(opened) = fs::read_link(&path) else {
             continue; // closed since
         };
         let is_socket = opened.to_string_lossy().starts_with("socket:");
-        if is_socket && seen.insert(opened.into_os_string()) {
-            sockets.extend(datagram_socket(process.as_fd(), &path));
+        if is_socket && looks.seen.insert(opened.into_os_string()) {
+            // Asked and closed one by one: a process may have more of them than this one may open.
+            let socket = datagram_socket(process.as_fd(), &path);
+            tags.extend(socket.and_then(|socket| maps.tag_of(socket.as_fd())));
         }
     }
-    Ok(sockets)
+    Ok(tags)
 }
 
 fn datagram_socket(process: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {

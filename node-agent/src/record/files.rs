@@ -11,7 +11,7 @@ use std::{
 /// How many full files are kept.
 pub(super) const KEPT: usize = 8;
 
-/// The full file of that number; the last that was filled is 1.
+/// The full file of that number; the last that was filled is 1, and 0 the next before it is written.
 pub(super) fn earlier(path: &Path, number: usize) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
