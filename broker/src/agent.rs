@@ -38,6 +38,20 @@ use crate::scope::{Scope, ScopeError};
 /// How long a call may take, unless its caller waits less.
 const LONGEST_CALL: Duration = Duration::from_secs(10);
 
+/// How long a secret may take: its source may be slow, and the node agent has limits of its own.
+const LONGEST_SECRET: Duration = Duration::from_secs(30);
+
+/// A secret, for one request.
+#[derive(Debug)]
+pub(crate) struct ObtainedSecret {
+    /// Its bytes, cleared when dropped.
+    pub(crate) value: Zeroizing<Vec<u8>>,
+    /// The user name, of credentials that have one.
+    pub(crate) username: Option<String>,
+    /// Tells it from those before and after it.
+    pub(crate) version: u64,
+}
+
 /// Why the link ended.
 #[derive(Debug, Error)]
 pub enum LinkError {
@@ -243,18 +257,28 @@ impl Agent {
         Ok(attestation)
     }
 
-    /// The secret of a grant's credential, for one request of a process.
-    pub async fn secret(
+    /// The secret of a grant's credential, for one request of a process; another than that of
+    /// `refused_version`, if there is another.
+    pub(crate) async fn secret(
         &self,
         grant: String,
         exec_id: u64,
-    ) -> Result<Zeroizing<Vec<u8>>, CallError> {
-        let call = call::Call::GetSecret(GetSecret { grant, exec_id });
-        let answer = self.call(call, LONGEST_CALL).await?;
+        refused_version: u64,
+    ) -> Result<ObtainedSecret, CallError> {
+        let call = call::Call::GetSecret(GetSecret {
+            grant,
+            exec_id,
+            refused_version,
+        });
+        let answer = self.call(call, LONGEST_SECRET).await?;
         let answer::Answer::Secret(mut secret) = answer else {
             return Err(CallError::Unexpected);
         };
-        Ok(Zeroizing::new(std::mem::take(&mut secret.value)))
+        Ok(ObtainedSecret {
+            value: Zeroizing::new(std::mem::take(&mut secret.value)),
+            username: Some(std::mem::take(&mut secret.username)).filter(|name| !name.is_empty()),
+            version: secret.version,
+        })
     }
 
     /// A certificate for the broker's key, given as DER of its `SubjectPublicKeyInfo`.

@@ -16,7 +16,7 @@ use crate::{
     limits,
     resolver::Families,
     scope::Scope,
-    upstream::roots::Roots,
+    upstream::{Upstreams, roots::Roots},
 };
 
 /// Tells who is at the other end of an accepted connection.
@@ -44,8 +44,8 @@ pub struct Broker {
     pub(crate) families: Families,
     /// TLS toward the agent.
     pub(crate) interception: Interception,
-    /// TLS toward services.
-    pub(crate) roots: Roots,
+    /// The ways to services.
+    pub(crate) upstreams: Arc<Upstreams>,
     /// Names whose refusal was recorded.
     pub(crate) refused_names: Frequency,
     /// Warnings that were logged.
@@ -74,7 +74,7 @@ impl Broker {
             agent,
             families,
             interception: Interception::new(Arc::clone(&provider))?,
-            roots: Roots::new(provider),
+            upstreams: Arc::new(Upstreams::new(Roots::new(provider), scope.clone())),
             refused_names: Frequency::default(),
             warnings: Frequency::default(),
             tags,

@@ -15,11 +15,6 @@ pub fn boot_now() -> Timestamp {
     Timestamp::from_nanosecond(nanos).unwrap_or(Timestamp::MAX)
 }
 
-/// The moment that is so many nanoseconds after the machine started.
-pub fn from_boot_nanos(nanos: u64) -> Timestamp {
-    Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or(Timestamp::MAX)
-}
-
 /// Seconds since 1970 on the wall clock.
 pub fn wall_seconds() -> i64 {
     clock_gettime(ClockId::Realtime).tv_sec
@@ -34,11 +29,5 @@ mod tests {
         let before = boot_now();
         let after = boot_now();
         assert!(before > Timestamp::UNIX_EPOCH && after >= before);
-    }
-
-    #[test]
-    fn the_longest_time_has_no_overflow() {
-        assert!(from_boot_nanos(u64::MAX) > boot_now());
-        assert_eq!(from_boot_nanos(0), Timestamp::UNIX_EPOCH);
     }
 }

@@ -1,14 +1,17 @@
 //! One accepted connection: who made it, and where to.
 
 use std::{
+    io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use lanyard_access::{
+    decide::{Asks, Decision, Request, decide},
     evidence::EvidenceLevel,
-    host::DnsName,
+    grant::Protocol,
+    host::{DnsName, Host},
     port::Port,
     reason::{AttestationReason, ConnectionReason},
 };
@@ -17,16 +20,26 @@ use lanyard_node_agent_abi::{
 };
 use lanyard_protocol::{
     broker::{Attestation, Level},
+    granted::from_boot_nanos,
     record::{Event, Process, Transport},
 };
 use rustix::net::{ipproto, sockopt};
+use rustls::server::Acceptor;
 use thiserror::Error;
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
 use crate::{
-    agent::CallError, broker::Broker, clock, http, interception::InterceptionError, resolver,
-    splice,
+    agent::CallError,
+    broker::{Broker, Permit},
+    carriage::{Carriage, Offered, Step},
+    clock,
+    http::{self, Wire},
+    interception::InterceptionError,
+    resolver,
+    socket::Socket,
+    splice::{self, Splice},
+    upstream::UpstreamError,
 };
 
 /// How long a process may take to be attested. The kernel's tag may allow less.
@@ -76,9 +89,15 @@ pub(crate) enum ConnectionError {
     /// There is no certificate for the name.
     #[error("{0}")]
     Interception(#[from] InterceptionError),
+    /// The service was not reached; it is recorded.
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    /// The client did not name the host it connected to.
+    #[error("the client's TLS names another host than the one it connected to, or none")]
+    ServerName,
     /// TLS, HTTP or the socket failed.
     #[error("{0}")]
-    Stream(#[from] std::io::Error),
+    Stream(#[from] io::Error),
 }
 
 /// Carries a connection to its end.
@@ -86,6 +105,7 @@ pub(crate) async fn serve(
     broker: Arc<Broker>,
     stream: TcpStream,
     tag: Tag,
+    permit: Permit,
 ) -> Result<(), ConnectionError> {
     if u32::from(tag.protocol) != ipproto::TCP.as_raw().get() {
         return Err(ConnectionError::Tag);
@@ -98,12 +118,47 @@ pub(crate) async fn serve(
     let client = identify(&broker, &tag).await?;
     let name = broker.scope().names.name(client.address).cloned();
     match name {
-        Some(name) => {
-            carried(&stream)?;
-            intercept(broker, stream, client, name).await
-        }
+        Some(name) => to_name(broker, stream, client, name, permit).await,
         // It was held: the first packet after the attestation makes its tag a broker's.
-        None if !is_virtual(&tag.address) => splice::serve(&broker, stream, &client).await,
+        None if !is_virtual(&tag.address) => {
+            let host = Host::Address(client.address);
+            splice::serve(&broker, stream, &client, &host, Splice::Held).await
+        }
+        None => Err(refuse(&broker, &client, ConnectionReason::NoGrant).await),
+    }
+}
+
+/// Carries a connection to a name in the way that its grants and its first byte say.
+async fn to_name(
+    broker: Arc<Broker>,
+    stream: TcpStream,
+    client: Client,
+    name: DnsName,
+    permit: Permit,
+) -> Result<(), ConnectionError> {
+    let offered = Offered::of(&broker.scope().agent, &name, client.port);
+    let carriage = match offered.before() {
+        Step::Carry(carriage) => Some(carriage),
+        Step::Look => {
+            // The peek leaves the byte where it is.
+            let mut first = [0];
+            let peeked = timeout(HANDSHAKE, stream.peek(&mut first)).await;
+            match peeked.map_err(io::Error::from)?? {
+                0 => return Ok(()),
+                _ => offered.after(first[0]),
+            }
+        }
+    };
+    let host = Host::Name(name.clone());
+    match carriage {
+        Some(Carriage::Tls) => intercept(broker, stream, client, name, permit).await,
+        Some(Carriage::Plain) => in_the_clear(broker, stream, client, name, permit).await,
+        Some(Carriage::Stream) => {
+            splice::serve(&broker, stream, &client, &host, Splice::Stream).await
+        }
+        Some(Carriage::Passthrough) => {
+            splice::serve(&broker, stream, &client, &host, Splice::Tls).await
+        }
         None => Err(refuse(&broker, &client, ConnectionReason::NoGrant).await),
     }
 }
@@ -156,7 +211,7 @@ fn process(attestation: &Attestation, tag: &Tag) -> Result<Process, ConnectionEr
 
 /// A held connection waits as long as the kernel lets it, and no longer than attestation may take.
 fn held_for(tag: &Tag) -> Duration {
-    let until = clock::from_boot_nanos(tag.held_until);
+    let until = from_boot_nanos(tag.held_until);
     let left = until.duration_since(clock::boot_now());
     Duration::try_from(left)
         .unwrap_or_default()
@@ -188,15 +243,92 @@ async fn intercept(
     stream: TcpStream,
     client: Client,
     name: DnsName,
+    permit: Permit,
 ) -> Result<(), ConnectionError> {
+    carried(&stream)?;
     stream.set_nodelay(true)?;
-    let config = broker.interception.config(&name).await?;
-    let handshake = TlsAcceptor::from(config).accept(stream);
-    let stream = timeout(HANDSHAKE, handshake)
+    let socket = Socket::new(stream);
+    let cut = socket.cut();
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), socket);
+    let hello = timeout(HANDSHAKE, hello).await.map_err(io::Error::from)??;
+    let asks_http2 = {
+        let mut protocols = hello.client_hello().alpn().into_iter().flatten();
+        protocols.any(|protocol| protocol == b"h2")
+    };
+    let offers_http2 = asks_http2 && service_speaks_http2(&broker, &client, &name).await;
+    let config = broker.interception.config(&name, offers_http2).await?;
+    let stream = timeout(HANDSHAKE, hello.into_stream(config))
         .await
-        .map_err(std::io::Error::from)??;
-    http::serve(broker, stream, client, name).await;
+        .map_err(io::Error::from)??;
+    let wire = Wire {
+        http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        client,
+        name,
+        is_encrypted: true,
+        cut,
+        _permit: permit,
+    };
+    http::serve(broker, stream, wire).await;
     Ok(())
+}
+
+/// HTTP/2 is offered to a client where the service speaks it too: what one side could not say to the other
+/// (trailers, an upgrade) would be lost between them. Where nothing is granted or the service cannot be
+/// reached, there is only that to say.
+async fn service_speaks_http2(broker: &Broker, client: &Client, name: &DnsName) -> bool {
+    let scope = broker.scope();
+    let request = Request {
+        level: client.level,
+        host: &Host::Name(name.clone()),
+        port: client.port,
+        asks: Asks::Protocol(Protocol::Https),
+    };
+    match decide(&scope.agent, &request, clock::boot_now()) {
+        Decision::Allow(grant) => broker.upstreams.speaks_http2(grant).await,
+        Decision::Refuse(_) => false,
+    }
+}
+
+/// What a client of HTTP/2 begins with where nothing is negotiated (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+async fn in_the_clear(
+    broker: Arc<Broker>,
+    stream: TcpStream,
+    client: Client,
+    name: DnsName,
+    permit: Permit,
+) -> Result<(), ConnectionError> {
+    carried(&stream)?;
+    stream.set_nodelay(true)?;
+    let http2 = timeout(HANDSHAKE, begins_with(&stream, PREFACE));
+    let http2 = http2.await.map_err(io::Error::from)??;
+    let socket = Socket::new(stream);
+    let wire = Wire {
+        http2,
+        client,
+        name,
+        is_encrypted: false,
+        cut: socket.cut(),
+        _permit: permit,
+    };
+    http::serve(broker, socket, wire).await;
+    Ok(())
+}
+
+/// Whether a stream begins with that, which stays where it is.
+async fn begins_with(stream: &TcpStream, expected: &[u8]) -> io::Result<bool> {
+    /// How long the rest of what began like it may take.
+    const REST: Duration = Duration::from_millis(5);
+    let mut bytes = [0; PREFACE.len()];
+    loop {
+        let peeked = stream.peek(&mut bytes[..expected.len()]).await?;
+        let is_prefix = bytes[..peeked] == expected[..peeked];
+        if !is_prefix || peeked == 0 || peeked == expected.len() {
+            return Ok(is_prefix && peeked > 0);
+        }
+        tokio::time::sleep(REST).await;
+    }
 }
 
 /// Records that a connection is refused, and says so.

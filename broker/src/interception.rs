@@ -76,16 +76,17 @@ impl Interception {
         })
     }
 
-    /// How TLS is spoken for that name: with its certificate, and no other.
+    /// How TLS is spoken for that name: with its certificate, and no other; offering HTTP/2 or not.
     pub(crate) async fn config(
         &self,
         name: &DnsName,
+        http2: bool,
     ) -> Result<Arc<ServerConfig>, InterceptionError> {
         let mut issued = self.issued.subscribe();
         let covering = issued.wait_for(|issued| covers(issued.as_deref(), name));
         match timeout(PATIENCE, covering).await {
             Ok(Ok(issued)) => match issued.as_ref() {
-                Some(issued) => issued.config(name),
+                Some(issued) => issued.config(name, http2),
                 None => Err(InterceptionError::NotCovered(name.clone())),
             },
             Ok(Err(_)) | Err(_) => Err(InterceptionError::NotCovered(name.clone())),

@@ -1,7 +1,9 @@
 //! How much one scope may make the broker do.
 
+use std::time::Duration;
+
 /// Connections at a time; more wait in the kernel's queue.
-pub(crate) const CONNECTIONS: u32 = 1024;
+pub(crate) const CONNECTIONS: u32 = 4096;
 
 /// Headers of one message.
 pub(crate) const HEADERS: usize = 100;
@@ -9,8 +11,32 @@ pub(crate) const HEADERS: usize = 100;
 /// Bytes of the head of one message.
 pub(crate) const HEADER_BYTES: usize = 64 << 10;
 
+/// The same as HTTP/2 counts it (RFC 9113, 6.5.2).
+pub(crate) const HEADER_LIST: u32 = 64 << 10;
+
 /// Bytes that are read ahead of what the other side takes.
 pub(crate) const BUFFER_BYTES: usize = HEADER_BYTES + (8 << 10);
+
+/// Requests at a time over one connection of HTTP/2.
+pub(crate) const STREAMS: usize = 128;
+
+/// Requests at a time over one connection of HTTP/2 to a service; more get a connection of their own. What a
+/// service should allow at least (RFC 9113, 6.5.2).
+pub(crate) const SHARED: usize = 100;
+
+/// Bytes of one body of HTTP/2 that are read ahead of what the other side takes.
+pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
+
+/// Bytes of all bodies of one connection of HTTP/2 that are read ahead.
+pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// Bytes of one body of HTTP/2 that wait to be written.
+pub(crate) const SEND_BUFFER: usize = 64 << 10;
+
+/// How often a service that says nothing over HTTP/2 is asked whether it is there, and how long it may take
+/// to answer.
+pub(crate) const PING: Duration = Duration::from_secs(30);
+pub(crate) const PONG: Duration = Duration::from_secs(20);
 
 /// Names of an observed scope that are looked up at a time; more are lost, and asked for again.
 pub(crate) const LOOKUPS: usize = 64;

@@ -2,25 +2,32 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicU16, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
 };
 
 use lanyard_protocol::record::{Event, GrantRef, Outcome, ScopeRef};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::agent::{Agent, CallError};
+use crate::{
+    agent::{Agent, CallError},
+    clock,
+    scope::Scope,
+};
 
 /// Shared by all that carries the request; when the last of it is gone, it has ended.
 #[derive(Debug)]
 pub(crate) struct OpenRequest {
     agent: Arc<Agent>,
-    scope: ScopeRef,
+    scope: watch::Receiver<Arc<Scope>>,
+    reference: ScopeRef,
     intent: Uuid,
     /// The grant that allowed it.
     pub grant: GrantRef,
     status: AtomicU16,
     sent: AtomicU64,
     received: AtomicU64,
+    is_sent_whole: AtomicBool,
     outcome: OnceLock<Outcome>,
 }
 
@@ -29,18 +36,21 @@ impl OpenRequest {
     pub(crate) async fn record(
         agent: Arc<Agent>,
         intended: Event,
-        scope: ScopeRef,
+        scope: watch::Receiver<Arc<Scope>>,
         grant: GrantRef,
     ) -> Result<Arc<Self>, CallError> {
+        let reference = scope.borrow().reference.clone();
         let intent = agent.record(&intended).await?;
         Ok(Arc::new(Self {
             agent,
             scope,
+            reference,
             intent,
             grant,
             status: AtomicU16::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            is_sent_whole: AtomicBool::new(false),
             outcome: OnceLock::new(),
         }))
     }
@@ -60,6 +70,16 @@ impl OpenRequest {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// The whole of its body went to the service.
+    pub(crate) fn set_sent_whole(&self) {
+        self.is_sent_whole.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the whole of its body went to the service.
+    pub(crate) fn is_sent_whole(&self) -> bool {
+        self.is_sent_whole.load(Ordering::Relaxed)
+    }
+
     /// It ended like that. The first to say so is right: what follows is its consequence.
     pub(crate) fn finish(&self, outcome: Outcome) {
         if self.outcome.set(outcome).is_err() {
@@ -67,7 +87,7 @@ impl OpenRequest {
         }
         let status = self.status.load(Ordering::Relaxed);
         self.agent.record_soon(&Event::RequestEnded {
-            scope: self.scope.clone(),
+            scope: self.reference.clone(),
             intent: self.intent,
             status: (status != 0).then_some(status),
             sent_bytes: self.sent.load(Ordering::Relaxed),
@@ -77,15 +97,30 @@ impl OpenRequest {
     }
 }
 
+impl OpenRequest {
+    /// Whether its grant still gives access.
+    pub(crate) fn is_granted(&self) -> bool {
+        self.scope.borrow().holds(&self.grant, clock::boot_now())
+    }
+
+    /// It broke off, as it looks by `outcome`. Where its grant has ended, that is why: what it used was cut.
+    pub(crate) fn break_off(&self, outcome: Outcome) {
+        self.finish(if self.is_granted() {
+            outcome
+        } else {
+            Outcome::CutByGrantEnd
+        });
+    }
+}
+
 impl Drop for OpenRequest {
     /// Nobody wants the rest: this process ends, or the agent's side is gone. The other ends are told apart
     /// before.
     fn drop(&mut self) {
-        let outcome = if self.agent.is_ending() {
-            Outcome::BrokerEnded
+        if self.agent.is_ending() {
+            self.finish(Outcome::BrokerEnded);
         } else {
-            Outcome::ClosedByAgent
-        };
-        self.finish(outcome);
+            self.break_off(Outcome::ClosedByAgent);
+        }
     }
 }

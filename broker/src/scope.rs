@@ -8,20 +8,16 @@ use std::{
 use jiff::Timestamp;
 use lanyard_access::{
     desired::{DesiredAgent, LiveGrant},
-    digest::Sha256Digest,
-    grant::Resource,
-    host::{DnsName, Host, ParseHostError},
+    host::{DnsName, ParseHostError},
     identity::{Enforcement, ProcessAccess},
     object::{ObjectKey, ParseObjectKeyError, Uid},
-    port::Port,
 };
 use lanyard_protocol::{
-    broker::{self, Injection, Level, NameBinding, Protocol, ScopeState},
+    broker::{NameBinding, ScopeState},
+    granted::{self, GrantError},
     record::{GrantRef, ScopeRef},
 };
 use thiserror::Error;
-
-use crate::clock;
 
 /// How many grants, and how many names, a scope may have.
 pub const MOST: usize = 16_384;
@@ -74,23 +70,6 @@ pub enum ScopeError {
     /// Two names are bound to one address, or one name twice.
     #[error("`{0}` is bound twice, or to an address that another name has")]
     BoundTwice(DnsName),
-}
-
-/// Why a grant is not understood.
-#[derive(Debug, Error)]
-pub enum GrantError {
-    /// Its key is none.
-    #[error("its {0}")]
-    Key(ParseObjectKeyError),
-    /// The credential's key is none.
-    #[error("the credential's {0}")]
-    Credential(ParseObjectKeyError),
-    /// The host is none.
-    #[error("{0}")]
-    Host(ParseHostError),
-    /// Something else of it is missing or unknown.
-    #[error("its {0} is missing or unknown")]
-    Field(&'static str),
 }
 
 impl Scope {
@@ -167,7 +146,7 @@ impl TryFrom<ScopeState> for Scope {
         }
         let grants = state.grants.into_iter().map(|grant| {
             let key = grant.key.clone();
-            live_grant(grant).map_err(|error| ScopeError::Grant(key, error))
+            granted::decode(grant).map_err(|error| ScopeError::Grant(key, error))
         });
         let mut grants = grants.collect::<Result<Vec<_>, _>>()?;
         grants.sort_by(|one, other| one.key.cmp(&other.key));
@@ -194,47 +173,6 @@ impl TryFrom<ScopeState> for Scope {
     }
 }
 
-fn live_grant(grant: broker::Grant) -> Result<LiveGrant, GrantError> {
-    let requires = Level::try_from(grant.requires).ok();
-    let protocol = Protocol::try_from(grant.protocol).ok();
-    let host: Host = grant.host.parse().map_err(GrantError::Host)?;
-    let protocol = protocol
-        .and_then(Protocol::granted)
-        .ok_or(GrantError::Field("protocol"))?;
-    Ok(LiveGrant {
-        key: grant.key.parse().map_err(GrantError::Key)?,
-        uid: Uid::new(grant.uid),
-        spec_hash: <[u8; 32]>::try_from(grant.spec_hash)
-            .map(Sha256Digest::new)
-            .map_err(|_| GrantError::Field("spec hash"))?,
-        requires: requires
-            .and_then(Level::evidence)
-            .ok_or(GrantError::Field("level of evidence"))?,
-        credential: credential(&grant.credential, grant.injection)?,
-        resource: Resource {
-            host,
-            port: port(grant.port)?,
-            protocol,
-            allow_private: grant.allow_private,
-            ca_bundle: Some(grant.ca_bundle).filter(|bundle| !bundle.is_empty()),
-        },
-        ends_at: clock::from_boot_nanos(grant.ends_at_boot_ns),
-    })
-}
-
-fn port(port: u32) -> Result<Port, GrantError> {
-    Port::new(port.into()).map_err(|_| GrantError::Field("port"))
-}
-
-/// A credential without a way to put it in, or the reverse, is no grant.
-fn credential(key: &str, injection: i32) -> Result<Option<ObjectKey>, GrantError> {
-    match (key, Injection::try_from(injection)) {
-        ("", Ok(Injection::None)) => Ok(None),
-        ("", _) | (_, Ok(Injection::None) | Err(_)) => Err(GrantError::Field("injection")),
-        (key, Ok(Injection::Bearer)) => key.parse().map(Some).map_err(GrantError::Credential),
-    }
-}
-
 /// How records name a grant.
 pub fn reference(grant: &LiveGrant) -> GrantRef {
     GrantRef {
@@ -246,6 +184,8 @@ pub fn reference(grant: &LiveGrant) -> GrantRef {
 
 #[cfg(test)]
 mod tests {
+    use lanyard_protocol::broker::{self, BearerInjection, Injection, Level, Protocol, injection};
+
     use super::*;
 
     fn grant() -> broker::Grant {
@@ -258,7 +198,9 @@ mod tests {
             port: 443,
             protocol: Protocol::Https.into(),
             credential: "default/token".into(),
-            injection: Injection::Bearer.into(),
+            injection: Some(Injection {
+                way: Some(injection::Way::Bearer(BearerInjection {})),
+            }),
             ends_at_boot_ns: 5_000_000_000,
             ..broker::Grant::default()
         }
@@ -314,20 +256,9 @@ mod tests {
     #[test]
     fn a_state_that_is_not_understood_is_refused_whole() {
         type Change = fn(&mut ScopeState);
-        let changes: [Change; 18] = [
+        let changes: [Change; 7] = [
             |state| state.agent = String::new(),
-            |state| state.grants[0].key = "a/b/c".into(),
-            |state| state.grants[0].spec_hash = vec![7; 31],
-            |state| state.grants[0].requires = Level::None.into(),
-            |state| state.grants[0].requires = 99,
-            |state| state.grants[0].host = "*.example.com".into(),
             |state| state.grants[0].port = 0,
-            |state| state.grants[0].port = 65_536,
-            |state| state.grants[0].protocol = Protocol::Unspecified.into(),
-            |state| state.grants[0].protocol = 99,
-            |state| state.grants[0].credential = String::new(),
-            |state| state.grants[0].injection = Injection::None.into(),
-            |state| state.grants[0].injection = 99,
             |state| state.names[0].name = "10.0.0.1".into(),
             |state| state.names[0].v4 = vec![1; 5],
             |state| state.names[0].v6 = Vec::new(),

@@ -1,50 +1,53 @@
 //! Finds a secret in what a service sends back, and masks it, wherever the borders of chunks fall.
 //!
-//! It is found as it is and in base64, whatever stands before and behind it there. What a service does to it
-//! beyond that (reversed, split, compressed, encrypted) is not found.
+//! It is found as it is, in base64 whatever stands before and behind it there, encoded for URLs, and escaped
+//! for JSON and HTML. What a service does to it beyond that (reversed, split, compressed, encrypted) is not
+//! found.
+
+mod forms;
 
 use std::{fmt, sync::Arc};
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
-};
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use zeroize::Zeroizing;
 
-/// What stands in place of each byte of a secret. The length of what is masked does not change.
-pub(crate) const MASK: u8 = b'*';
+/// What may stand in place of each byte of a secret: none of these is in any encoding of one that lacks it. The
+/// length of what is masked does not change.
+const MASKS: [u8; 5] = *b"*#!.,";
+
+/// What stands in place of each byte of that secret: it has none of these itself, so that no new occurrence
+/// comes of masking another.
+pub(crate) fn mask_for(secret: &[u8]) -> Option<u8> {
+    MASKS.into_iter().find(|mask| !secret.contains(mask))
+}
 
 /// The forms of a secret that are looked for. Cleared when dropped.
 #[derive(Clone)]
-pub(crate) struct Needles(Arc<[Zeroizing<Vec<u8>>]>);
+pub(crate) struct Needles {
+    forms: Arc<[Zeroizing<Vec<u8>>]>,
+    mask: u8,
+}
 
 impl Needles {
     /// The forms of a secret of at least 8 bytes.
     pub(crate) fn of(secret: &[u8]) -> Self {
-        let mut forms = vec![Zeroizing::new(secret.to_vec())];
-        for before in 0..3 {
-            for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-                let form = base64_core(secret, before, engine);
-                if !forms.contains(&form) {
-                    forms.push(form);
-                }
-            }
+        Self {
+            forms: forms::of(secret).into(),
+            mask: mask_for(secret).unwrap_or(MASKS[0]),
         }
-        Self(forms.into())
     }
 
     /// The text with every occurrence masked, or nothing if there is none.
     pub(crate) fn mask(&self, text: &[u8]) -> Option<Vec<u8>> {
         let found = self.find(text);
-        (!found.is_empty()).then(|| masked(text, &found))
+        (!found.is_empty()).then(|| masked(text, &found, self.mask))
     }
 
     /// Whether the text, whatever its case, is or holds the secret as it is.
     pub(crate) fn is_in_without_case(&self, text: &[u8]) -> bool {
         let text = Zeroizing::new(text.to_ascii_lowercase());
-        self.0.iter().any(|form| {
+        self.forms.iter().any(|form| {
             let form = Zeroizing::new(form.to_ascii_lowercase());
             Finder::new(form.as_slice()).find(&text).is_some()
         })
@@ -53,7 +56,7 @@ impl Needles {
     /// Every occurrence, overlapping ones too, as start and end.
     fn find(&self, text: &[u8]) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
-        for form in &*self.0 {
+        for form in &*self.forms {
             let finder = Finder::new(form.as_slice());
             let mut from = 0;
             while let Some(at) = finder.find(&text[from..]) {
@@ -72,7 +75,7 @@ impl Needles {
                 .rev()
                 .find(|length| text.ends_with(&form[..*length]))
         };
-        self.0.iter().filter_map(longest).max().unwrap_or(0)
+        self.forms.iter().filter_map(longest).max().unwrap_or(0)
     }
 }
 
@@ -82,22 +85,11 @@ impl fmt::Debug for Needles {
     }
 }
 
-/// The characters of base64 (RFC 4648) that depend on the secret alone when so many bytes (modulo 3) stand
-/// before it.
-fn base64_core(secret: &[u8], before: usize, engine: &impl Engine) -> Zeroizing<Vec<u8>> {
-    let mut plain = Zeroizing::new(vec![0; before]);
-    plain.extend_from_slice(secret);
-    let encoded = Zeroizing::new(engine.encode(&*plain).into_bytes());
-    let first = (before * 8).div_ceil(6);
-    let last = plain.len() * 8 / 6;
-    Zeroizing::new(encoded[first..last].to_vec())
-}
-
-fn masked(text: &[u8], found: &[(usize, usize)]) -> Vec<u8> {
+fn masked(text: &[u8], found: &[(usize, usize)], mask: u8) -> Vec<u8> {
     let mut text = text.to_vec();
     for (start, end) in found {
         let end = (*end).min(text.len());
-        text[*start..end].fill(MASK);
+        text[*start..end].fill(mask);
     }
     text
 }
@@ -156,7 +148,7 @@ impl Scrubber {
         found.retain(|(start, _)| *start < ready);
         found.push((0, self.condemned));
         let condemned = found.iter().map(|(_, end)| *end).max().unwrap_or(0);
-        let out = masked(&text[..ready], &found);
+        let out = masked(&text[..ready], &found, self.needles.mask);
         self.condemned = condemned.saturating_sub(ready);
         self.held = Zeroizing::new(text[ready..].to_vec());
         out.into()
@@ -165,6 +157,10 @@ impl Scrubber {
 
 #[cfg(test)]
 mod tests {
+    use base64::{
+        Engine as _,
+        engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -207,13 +203,49 @@ mod tests {
                     let plain = [&b"user:"[..before], SECRET, &b":::::"[..behind]].concat();
                     let encoded = engine.encode(&plain);
                     let out = scrubbed(SECRET, [encoded.as_bytes()]);
-                    let left = out.iter().filter(|byte| **byte != MASK).count();
+                    let left = out.iter().filter(|byte| **byte != b'*').count();
                     // What is left belongs to bytes beside the secret, or is one character at a border.
                     let beside = (before + behind) * 8 / 6 + 2;
                     assert!(left <= beside, "{encoded}: {left} > {beside}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_secret_encoded_for_urls_json_or_html_is_masked() {
+        for encoded in [
+            "sk-abcabcabd%2F%2B0%3F",
+            "sk-abcabcabd%2f%2b0%3f",
+            "sk-abcabcabd/%2B0%3F",
+            "%73k-abcabcabd%2F%2B0%3F",
+            r"sk-abcabcabd\/+0?",
+            r"sk-abcabcabd\u002f\u002b0?",
+        ] {
+            let text = format!("<{encoded}>");
+            let out = scrubbed(SECRET, [text.as_bytes()]);
+            let masked = format!("<{}>", "*".repeat(encoded.len()));
+            // What is encoded beyond need is not found.
+            let is_needless = encoded.starts_with("%73") || encoded.contains("u002f");
+            assert_eq!(out == masked.as_bytes(), !is_needless, "{encoded}");
+        }
+        let secret = b"a<b>&c'd\"e--";
+        for encoded in [
+            "a&lt;b&gt;&amp;c&#39;d&quot;e--",
+            "a&lt;b&gt;&amp;c'd&#34;e--",
+            r#"a\u003cb\u003e\u0026c'd\"e--"#,
+            r#"a<b>&c'd\"e--"#,
+        ] {
+            let out = scrubbed(secret, [encoded.as_bytes()]);
+            assert_eq!(out, "*".repeat(encoded.len()).as_bytes(), "{encoded}");
+        }
+    }
+
+    #[test]
+    fn the_mask_is_nothing_of_the_secret() {
+        let out = scrubbed(b"aa*aa*aa", [&b"a aa*aa*aa *"[..]]);
+        assert_eq!(out, b"a ######## *");
+        assert_eq!(mask_for(b"*#!.,"), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
     handover::{Handover, Listeners},
     resolver,
     scope::Scope,
+    upstream,
 };
 
 /// How long to wait when the process has no descriptors left.
@@ -68,6 +69,13 @@ pub async fn serve(
             .await;
         std::future::pending().await
     });
+    let sweeping = Arc::clone(&broker);
+    parts.spawn(async move {
+        loop {
+            sleep(upstream::SWEEP).await;
+            sweeping.upstreams.sweep();
+        }
+    });
     tokio::select! {
         error = deadline::keep_time(&scope) => ServeError::Clock(error),
         Some(ended) = parts.join_next() => match ended {
@@ -94,14 +102,14 @@ async fn accept(broker: Arc<Broker>, listener: TcpListener) -> Infallible {
     }
 }
 
-async fn carry(broker: Arc<Broker>, stream: TcpStream, _permit: Permit) {
+async fn carry(broker: Arc<Broker>, stream: TcpStream, permit: Permit) {
     let Some(tag) = broker.tag(&stream).filter(|tag| tag.side == side::BROKER) else {
         if broker.warnings.is_due("untagged", clock::boot_now()) {
             tracing::warn!("closed a connection that the kernel did not send here");
         }
         return;
     };
-    if let Err(error) = connection::serve(Arc::clone(&broker), stream, tag).await {
+    if let Err(error) = connection::serve(Arc::clone(&broker), stream, tag, permit).await {
         tracing::debug!(%error, "a connection was closed");
     }
 }

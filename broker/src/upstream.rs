@@ -1,48 +1,38 @@
 //! The way to a service: looked up, checked, connected to the address that was checked, and proven by its
-//! certificate.
+//! certificate. Connections stay open for the next request under the same grant, and end with it.
 
 pub(crate) mod address;
+pub(crate) mod connect;
+pub(crate) mod lookup;
+mod pool;
 pub(crate) mod roots;
+pub(crate) mod service;
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use lanyard_access::{
+    desired::LiveGrant,
+    grant::Protocol,
+    host::{DnsName, Host},
 };
-
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use lanyard_access::{desired::LiveGrant, host::DnsName};
 use lanyard_protocol::record::GrantRef;
-use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
 use thiserror::Error;
-use tokio::{
-    net::{TcpStream, lookup_host},
-    sync::watch,
-    task::AbortHandle,
-    time::timeout,
-};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio::sync::watch;
 
 use self::{
-    address::is_public,
-    roots::{Roots, RootsError},
+    connect::Established,
+    lookup::Lookups,
+    pool::Pool,
+    roots::{Alpn, Roots, RootsError},
+    service::Service,
 };
-use crate::{http::body::RequestBody, limits, scope};
+use crate::{
+    scope::{self, Scope},
+    socket::Socket,
+};
 
-/// How long a name may take to resolve.
-const LOOKUP: Duration = Duration::from_secs(10);
-
-/// How long one address may take to accept.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// How many addresses of a name are tried.
-const ADDRESSES: usize = 4;
+/// How often connections that nobody uses are looked for.
+pub(crate) const SWEEP: Duration = Duration::from_secs(15);
 
 /// Why a service was not reached. The messages are shown to the agent: they name nothing it did not.
 #[derive(Debug, Error)]
@@ -65,176 +55,179 @@ pub(crate) enum UpstreamError {
     /// It does not speak HTTP.
     #[error("the service at `{0}` does not speak HTTP: {1}")]
     Http(DnsName, hyper::Error),
+    /// The grant is not for a name.
+    #[error("the grant is for no name")]
+    NoName,
 }
 
-/// A connection to a service, for one connection of one process under one grant.
-#[derive(Debug)]
-pub(crate) struct Upstream {
-    /// The grant that allowed it; requests under another do not use it.
-    pub(crate) grant: GrantRef,
-    /// Sends requests.
-    pub(crate) sender: SendRequest<RequestBody>,
-    cut: watch::Receiver<bool>,
-    task: AbortHandle,
+/// Which version of HTTP a request can be carried in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// That which both sides speak, with the client's own first.
+    Any {
+        /// Whether the client speaks HTTP/2.
+        client_speaks_http2: bool,
+    },
+    /// HTTP/1.1 alone: the request asks for another protocol on its connection.
+    Http1,
 }
 
-impl Drop for Upstream {
-    /// One that is cut ends by itself.
-    fn drop(&mut self) {
-        if !*self.cut.borrow() {
-            self.task.abort();
+impl Wanted {
+    const fn offers_http2(self) -> bool {
+        match self {
+            Self::Http1 => false,
+            Self::Any {
+                client_speaks_http2,
+            } => client_speaks_http2,
         }
     }
 }
 
-/// Connects to the service that a grant names. When `cut` becomes true, the connection ends at once: what
-/// the kernel still holds of it is not sent either.
-pub(crate) async fn connect(
-    roots: &Roots,
-    name: &DnsName,
-    grant: &LiveGrant,
-    cut: watch::Receiver<bool>,
-) -> Result<Upstream, UpstreamError> {
-    let addresses = lookup(name, grant).await?;
-    let stream = connect_any(name, &addresses).await?;
-    let bundle = grant.resource.ca_bundle.as_deref();
-    let config = roots.client_config(bundle).await;
-    let config = config.map_err(|error| UpstreamError::Roots(name.clone(), error))?;
-    let stream = handshake(name, config, stream).await?;
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(limits::HEADERS)
-        .max_header_size(limits::HEADER_BYTES)
-        .max_buf_size(limits::BUFFER_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| UpstreamError::Http(name.clone(), error))?;
-    let task = tokio::spawn(carry(connection, cut.clone()));
-    Ok(Upstream {
-        grant: scope::reference(grant),
-        sender,
-        cut,
-        task: task.abort_handle(),
-    })
+/// All ways to services of one scope.
+pub(crate) struct Upstreams {
+    roots: Roots,
+    lookups: Lookups,
+    pool: Pool,
+    scope: watch::Receiver<Arc<Scope>>,
 }
 
-async fn carry(
-    mut connection: http1::Connection<TokioIo<TlsStream<TcpStream>>, RequestBody>,
-    mut cut: watch::Receiver<bool>,
-) {
-    tokio::select! {
-        biased;
-        Ok(_) = cut.wait_for(|cut| *cut) => {
-            let stream = connection.into_parts().io.into_inner();
-            // With it, closing resets (tcp(7)).
-            drop(stream.get_ref().0.set_zero_linger());
+impl Upstreams {
+    /// Nothing is connected yet.
+    pub(crate) fn new(roots: Roots, scope: watch::Receiver<Arc<Scope>>) -> Self {
+        Self {
+            roots,
+            lookups: Lookups::default(),
+            pool: Pool::default(),
+            scope,
         }
-        result = &mut connection => {
-            if let Err(error) = result {
-                tracing::debug!(%error, "the connection to a service ended");
+    }
+
+    /// A connection for one request under `grant`: one that is open and free, else a new one.
+    pub(crate) async fn service(
+        &self,
+        grant: &LiveGrant,
+        wanted: Wanted,
+    ) -> Result<Service, UpstreamError> {
+        let reference = scope::reference(grant);
+        if let Some(service) = self.pool.take(&reference, wanted) {
+            return Ok(service);
+        }
+        // Whoever comes while it is not known what the service speaks, or could share a connection that is
+        // being made, waits for who came first.
+        let turn = self.pool.turn(&reference, wanted);
+        let _turn = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        if let Some(service) = self.pool.take(&reference, wanted) {
+            return Ok(service);
+        }
+        self.connect(grant, &reference, wanted).await
+    }
+
+    /// A new connection, whatever is open.
+    pub(crate) async fn connect(
+        &self,
+        grant: &LiveGrant,
+        reference: &GrantRef,
+        wanted: Wanted,
+    ) -> Result<Service, UpstreamError> {
+        let established = self.establish(grant, reference, wanted).await?;
+        let service = service::start(
+            established,
+            grant_name(grant)?,
+            reference,
+            self.scope.clone(),
+        )
+        .await?;
+        if wanted.offers_http2() {
+            self.pool.learn(reference, service.speaks_http2());
+        }
+        Ok(self.pool.share(service))
+    }
+
+    /// Whether the service of a grant speaks HTTP/2. Found out by connecting, where it is not known yet.
+    pub(crate) async fn speaks_http2(&self, grant: &LiveGrant) -> bool {
+        let reference = scope::reference(grant);
+        if grant.resource.protocol == Protocol::Http {
+            return true;
+        }
+        if let Some(known) = self.pool.known(&reference) {
+            return known;
+        }
+        let wanted = Wanted::Any {
+            client_speaks_http2: true,
+        };
+        match self.service(grant, wanted).await {
+            Ok(service) => {
+                let speaks = service.speaks_http2();
+                self.give_back(service);
+                speaks
+            }
+            Err(error) => {
+                tracing::debug!(%error, "what a service speaks is not known");
+                false
             }
         }
     }
-}
 
-/// The addresses of a name as this machine resolves it; nothing when that takes too long.
-pub(crate) async fn addresses(name: &DnsName) -> Option<io::Result<Vec<IpAddr>>> {
-    let found = timeout(LOOKUP, lookup_host((name.as_str(), 0)))
-        .await
-        .ok()?;
-    Some(found.map(|found| found.map(|address| address.ip()).collect()))
-}
-
-async fn lookup(name: &DnsName, grant: &LiveGrant) -> Result<Vec<SocketAddr>, UpstreamError> {
-    let port = grant.resource.port.get();
-    let found = timeout(LOOKUP, lookup_host((name.as_str(), port))).await;
-    let Ok(Ok(found)) = found else {
-        return Err(UpstreamError::Lookup(name.clone()));
-    };
-    select(name, found, grant.resource.allow_private)
-}
-
-/// Of the addresses a name leads to, those that may be connected to.
-fn select(
-    name: &DnsName,
-    found: impl IntoIterator<Item = SocketAddr>,
-    allow_private: bool,
-) -> Result<Vec<SocketAddr>, UpstreamError> {
-    let mut found = found.into_iter().peekable();
-    if found.peek().is_none() {
-        return Err(UpstreamError::Lookup(name.clone()));
+    /// Takes back a connection whose last reply was read to its end.
+    pub(crate) fn give_back(&self, service: Service) {
+        self.pool.give_back(service);
     }
-    let allowed = |address: IpAddr| allow_private || is_public(address);
-    let selected: Vec<_> = found
-        .filter(|address| allowed(address.ip()))
-        .take(ADDRESSES)
-        .collect();
-    if selected.is_empty() {
-        return Err(UpstreamError::NotPublic(name.clone()));
-    }
-    Ok(selected)
-}
 
-async fn connect_any(name: &DnsName, addresses: &[SocketAddr]) -> Result<TcpStream, UpstreamError> {
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match connect_one(*address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+    /// Ends what nobody used for long, and forgets what belongs to grants that are gone.
+    pub(crate) fn sweep(&self) {
+        let scope = Arc::clone(&self.scope.borrow());
+        self.pool.sweep(&scope);
+    }
+
+    /// A connection to the host of a grant for TCP, or for TLS that is carried as it is.
+    pub(crate) async fn stream(&self, grant: &LiveGrant) -> Result<Socket, UpstreamError> {
+        let name = grant_name(grant)?;
+        let addresses = self.lookups.of(name, grant).await?;
+        let stream = connect::any(name, &addresses).await?;
+        Ok(Socket::new(stream))
+    }
+
+    async fn establish(
+        &self,
+        grant: &LiveGrant,
+        reference: &GrantRef,
+        wanted: Wanted,
+    ) -> Result<Established, UpstreamError> {
+        let name = grant_name(grant)?;
+        let socket = self.stream(grant).await?;
+        let http2 = wanted.offers_http2();
+        if grant.resource.protocol == Protocol::Http {
+            // Without TLS nothing is negotiated: a service is taken to speak what the client speaks
+            // (RFC 9113, 3.3).
+            return Ok(Established::plain(socket, http2));
         }
-    }
-    Err(UpstreamError::Connect(name.clone(), failure))
-}
-
-/// Connects within the time one address has.
-pub(crate) async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = timeout(CONNECT, TcpStream::connect(address)).await??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn handshake(
-    name: &DnsName,
-    config: Arc<ClientConfig>,
-    stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, UpstreamError> {
-    let failed = |error| UpstreamError::Handshake(name.clone(), error);
-    let server = ServerName::try_from(name.as_str().to_owned())
-        .map_err(|error| failed(io::Error::other(error)))?;
-    let handshake = TlsConnector::from(config).connect(server, stream);
-    match timeout(HANDSHAKE, handshake).await {
-        Ok(result) => result.map_err(failed),
-        Err(elapsed) => Err(failed(elapsed.into())),
+        let alpn = if http2 { Alpn::Both } else { Alpn::Http1 };
+        let config = self.pool.tls(reference, alpn, || {
+            self.roots
+                .client_config(grant.resource.ca_bundle.as_deref(), alpn)
+        });
+        let config = config
+            .await
+            .map_err(|error| UpstreamError::Roots(name.clone(), error))?;
+        connect::handshake(name, config, socket).await
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn selected(addresses: &[&str], allow_private: bool) -> Result<Vec<String>, UpstreamError> {
-        let found = addresses.iter().map(|address| address.parse().unwrap());
-        let selected = select(&"a.example".parse().unwrap(), found, allow_private)?;
-        Ok(selected.iter().map(ToString::to_string).collect())
+fn grant_name(grant: &LiveGrant) -> Result<&DnsName, UpstreamError> {
+    match &grant.resource.host {
+        Host::Name(name) => Ok(name),
+        Host::Address(_) | Host::Network(_) => Err(UpstreamError::NoName),
     }
+}
 
-    #[test]
-    fn a_public_name_that_leads_inside_is_refused() {
-        for inside in ["10.0.0.1:443", "169.254.169.254:443", "[::1]:443"] {
-            let error = selected(&[inside], false).unwrap_err();
-            assert!(matches!(error, UpstreamError::NotPublic(_)));
-            assert!(!error.to_string().contains("10.0"), "{error}");
-            assert_eq!(selected(&[inside], true).unwrap(), [inside]);
-        }
-    }
-
-    #[test]
-    fn of_mixed_addresses_only_the_public_are_used() {
-        let mixed = ["127.0.0.1:443", "8.8.8.8:443"];
-        assert_eq!(selected(&mixed, false).unwrap(), ["8.8.8.8:443"]);
-    }
-
-    #[test]
-    fn a_name_without_addresses_does_not_resolve() {
-        assert!(matches!(selected(&[], true), Err(UpstreamError::Lookup(_))));
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Upstreams")
+            .field("pool", &self.pool)
+            .finish_non_exhaustive()
     }
 }

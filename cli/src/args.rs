@@ -308,7 +308,9 @@ mod tests {
     use super::*;
 
     /// These choose what is done; from the environment they would surprise.
-    const NOT_FROM_ENVIRONMENT: [&str; 6] = ["help", "version", "kill", "last", "files", "would"];
+    const NOT_FROM_ENVIRONMENT: [&str; 7] = [
+        "help", "version", "kill", "last", "files", "would", "method",
+    ];
 
     fn assert_flags_have_variables(command: &clap::Command) {
         for argument in command.get_arguments().filter(|a| !a.is_positional()) {

@@ -38,7 +38,9 @@ pub(crate) fn explain(
     let what = match args.what().map_err(ExplainError::Target)? {
         What::Last => explain::What::Last(true),
         What::Event(id) => explain::What::Id(id),
-        What::Attempt(agent, target) => explain::What::Attempt(attempt(&agent, &target)),
+        What::Attempt(agent, target) => {
+            explain::What::Attempt(attempt(&agent, &args.method, &target))
+        }
     };
     let verb = Verb::Explain(Explain { what: Some(what) });
     let Reply::Explanation(explanation) = control::ask(place, verb)? else {
@@ -55,9 +57,10 @@ pub(crate) fn explain(
     Ok(())
 }
 
-fn attempt(agent: &ObjectKey, target: &Target) -> Attempt {
+fn attempt(agent: &ObjectKey, method: &str, target: &Target) -> Attempt {
     let protocol = match target.protocol {
         Protocol::Https => "HTTPS",
+        Protocol::Http => "HTTP",
         Protocol::Tcp => "TCP",
         Protocol::Udp => "UDP",
     };
@@ -66,6 +69,11 @@ fn attempt(agent: &ObjectKey, target: &Target) -> Attempt {
         host: target.host.to_string(),
         port: target.port.get().into(),
         protocol: protocol.to_owned(),
+        method: target
+            .path
+            .as_ref()
+            .map_or_else(String::new, |_| method.to_owned()),
+        path: target.path.clone().unwrap_or_default(),
     }
 }
 

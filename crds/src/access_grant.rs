@@ -2,6 +2,7 @@
 
 mod evidence;
 mod host;
+mod http;
 mod justification;
 mod lifetime;
 mod reference;
@@ -11,7 +12,7 @@ pub mod status;
 use jiff::Timestamp;
 use kube::CustomResource;
 use lanyard_access::{
-    grant::{Grant, Protocol as CheckedProtocol},
+    grant::Grant,
     object::{ObjectKey, Uid},
 };
 use schemars::JsonSchema;
@@ -20,9 +21,10 @@ use serde_json::Value;
 
 pub use self::{
     evidence::Evidence,
+    http::HttpRule,
     justification::Justification,
     reference::{CredentialRef, IdentityRef},
-    resource::{Protocol, Resource},
+    resource::{Protocol, Resource, Tls},
     status::AccessGrantStatus,
 };
 use crate::{
@@ -71,7 +73,7 @@ pub struct AccessGrantSpec {
     /// The service that may be reached.
     pub resource: Resource,
     /// The credential that Lanyard puts into the agent's requests on their way to the service. The
-    /// agent itself never has it. Only with the protocol HTTPS.
+    /// agent itself never has it. Only with the protocol HTTPS where Lanyard ends TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CredentialRef")]
     pub credential_ref: Option<CredentialRef>,
@@ -102,7 +104,7 @@ pub struct AccessGrantSpec {
 
 const ONE_END: &str = "exactly one of duration and notAfter must be set: duration counts from when the grant is first ready, notAfter is a fixed time";
 const NO_TIME: &str = "must be later than notBefore: the grant would end before it begins";
-const NO_CREDENTIAL: &str = "is only for the protocol HTTPS: nothing can be put into a connection that the kernel alone carries";
+const NO_CREDENTIAL: &str = "is only for the protocol HTTPS, and not with `tls: Passthrough`: a credential is put into requests that Lanyard sees, and never sent in the clear";
 
 fn rules() -> [Value; 8] {
     [
@@ -118,7 +120,7 @@ fn rules() -> [Value; 8] {
         ),
         rule_of(
             "credentialRef",
-            "self.resource.protocol == 'HTTPS' || !has(self.credentialRef)",
+            "!has(self.credentialRef) || (self.resource.protocol == 'HTTPS' && (!has(self.resource.tls) || self.resource.tls == 'Terminate'))",
             NO_CREDENTIAL,
         ),
         fixed_option("requires"),
@@ -183,7 +185,8 @@ impl AccessGrant {
         errors: &mut FieldErrors,
     ) -> Option<ObjectKey> {
         let reference = self.spec.credential_ref.as_ref()?;
-        if CheckedProtocol::from(self.spec.resource.protocol) != CheckedProtocol::Https {
+        let resource = &self.spec.resource;
+        if resource.protocol != Protocol::Https || resource.is_passed_through() {
             errors.add("spec.credentialRef", NO_CREDENTIAL);
         }
         reference.check(key.map(|key| &key.namespace), "spec.credentialRef", errors)

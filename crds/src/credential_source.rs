@@ -1,5 +1,6 @@
 //! `CredentialSource`: where a credential comes from and who may have it used.
 
+mod basic;
 mod consumers;
 mod injection;
 mod secret_key;
@@ -9,7 +10,9 @@ use std::net::IpAddr;
 
 use kube::CustomResource;
 use lanyard_access::{
-    credential::{Consumers, CredentialSource as CheckedSource, Source},
+    credential::{
+        Consumers, CredentialSource as CheckedSource, Injection as CheckedInjection, Source,
+    },
     host::DnsName,
     object::Uid,
 };
@@ -19,8 +22,9 @@ use serde_json::Value;
 
 pub(crate) use self::secret_key::check_secret_key;
 pub use self::{
+    basic::BasicRef,
     consumers::AllowedConsumers,
-    injection::{Injection, InjectionType},
+    injection::{BasicInjection, HeaderInjection, Injection, InjectionType, QueryInjection},
     secret_key::SecretKeyRef,
     status::CredentialSourceStatus,
 };
@@ -54,12 +58,18 @@ use crate::{
 #[schemars(extend("x-kubernetes-validations" = rules()))]
 pub struct CredentialSourceSpec {
     /// How the credential is obtained. `SecretKey`: it is one key of a Secret, and secretKey says which.
+    /// `Basic`: it is a user name and a password, and basic says of which Secret; it is put into requests as
+    /// `Basic`.
     #[serde(rename = "type")]
     pub source_type: SourceType,
     /// The secret, with the type `SecretKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SecretKeyRef")]
     pub secret_key: Option<SecretKeyRef>,
+    /// The user name and password, with the type `Basic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BasicRef")]
+    pub basic: Option<BasicRef>,
     /// How the credential is put into a request.
     pub injection: Injection,
     /// The only hosts the credential is ever sent to: from 1 to 64 exact DNS names.
@@ -77,16 +87,47 @@ pub struct CredentialSourceSpec {
 pub enum SourceType {
     /// A fixed secret: one key of a Secret.
     SecretKey,
+    /// A fixed user name and password: two keys of a Secret.
+    Basic,
 }
 
 const SECRET_KEY_ONLY: &str = "must be set with the type SecretKey, and only then";
 
-fn rules() -> [Value; 1] {
-    [rule_of(
-        "secretKey",
-        "(self.type == 'SecretKey') == has(self.secretKey)",
-        SECRET_KEY_ONLY,
-    )]
+const BASIC_ONLY: &str = "must be set with the type Basic, and only then";
+const USERNAME_NEEDED: &str =
+    "must be set: the source has a password alone, and Basic needs a user name";
+const USERNAME_KNOWN: &str = "must not be set: the source has a user name of its own";
+const PAIR_IS_BASIC: &str =
+    "must be Basic: the source is a user name and a password, which go into no other place";
+
+fn rules() -> [Value; 5] {
+    [
+        rule_of(
+            "secretKey",
+            "(self.type == 'SecretKey') == has(self.secretKey)",
+            SECRET_KEY_ONLY,
+        ),
+        rule_of(
+            "basic",
+            "(self.type == 'Basic') == has(self.basic)",
+            BASIC_ONLY,
+        ),
+        rule_of(
+            "injection.type",
+            "self.type != 'Basic' || self.injection.type == 'Basic'",
+            PAIR_IS_BASIC,
+        ),
+        rule_of(
+            "injection.basic",
+            "self.type != 'SecretKey' || self.injection.type != 'Basic' || has(self.injection.basic)",
+            USERNAME_NEEDED,
+        ),
+        rule_of(
+            "injection.basic",
+            "self.type != 'Basic' || !has(self.injection.basic)",
+            USERNAME_KNOWN,
+        ),
+    ]
 }
 
 impl CredentialSource {
@@ -112,14 +153,18 @@ impl CredentialSource {
                 identities: [].into(),
             },
         };
-        let checked = key.zip(source).map(|(key, source)| CheckedSource {
-            key,
-            uid,
-            allowed_hosts,
-            consumers,
-            source,
-            injection: spec.injection.injection_type.into(),
-        });
+        let injection = spec.check_injection(&mut errors);
+        let checked = || {
+            Some(CheckedSource {
+                key: key?,
+                uid,
+                allowed_hosts,
+                consumers,
+                source: source?,
+                injection: injection?,
+            })
+        };
+        let checked = checked();
         errors.finish(checked)
     }
 }
@@ -135,12 +180,41 @@ fn check_host(host: &str) -> Result<DnsName, String> {
 
 impl CredentialSourceSpec {
     fn check_source(&self, errors: &mut FieldErrors) -> Option<Source> {
-        match (self.source_type, &self.secret_key) {
-            (SourceType::SecretKey, Some(secret_key)) => secret_key.check("spec.secretKey", errors),
-            (SourceType::SecretKey, None) => {
-                errors.add("spec.secretKey", SECRET_KEY_ONLY);
-                None
+        let needed = |errors: &mut FieldErrors, field, message| {
+            errors.add(field, message);
+            None
+        };
+        match (self.source_type, &self.secret_key, &self.basic) {
+            (SourceType::SecretKey, Some(secret_key), None) => {
+                secret_key.check("spec.secretKey", errors)
+            }
+            (SourceType::Basic, None, Some(basic)) => basic.check("spec.basic", errors),
+            (SourceType::SecretKey, None, _) | (SourceType::Basic, Some(_), _) => {
+                needed(errors, "spec.secretKey", SECRET_KEY_ONLY)
+            }
+            (SourceType::SecretKey, Some(_), Some(_)) | (SourceType::Basic, None, None) => {
+                needed(errors, "spec.basic", BASIC_ONLY)
             }
         }
+    }
+
+    fn check_injection(&self, errors: &mut FieldErrors) -> Option<CheckedInjection> {
+        let Injection {
+            injection_type,
+            basic,
+            ..
+        } = &self.injection;
+        let is_basic = *injection_type == InjectionType::Basic;
+        match self.source_type {
+            SourceType::Basic if !is_basic => errors.add("spec.injection.type", PAIR_IS_BASIC),
+            SourceType::Basic if basic.is_some() => {
+                errors.add("spec.injection.basic", USERNAME_KNOWN);
+            }
+            SourceType::SecretKey if is_basic && basic.is_none() => {
+                errors.add("spec.injection.basic", USERNAME_NEEDED);
+            }
+            SourceType::Basic | SourceType::SecretKey => {}
+        }
+        self.injection.check("spec.injection", errors)
     }
 }

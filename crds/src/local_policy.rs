@@ -21,7 +21,7 @@ use serde::Deserialize;
 pub use self::{
     identity::IdentityPolicy,
     path::{AllowedPath, ParsePathError, SocketPath},
-    secret::{SecretFile, SecretKey},
+    secret::{SecretKey, SecretPlace},
 };
 use crate::{
     field::{FieldError, FieldErrors},
@@ -42,8 +42,8 @@ pub struct LocalPolicy {
     pub identities: BTreeMap<ObjectKey, IdentityPolicy>,
     /// The lowest version of Landlock's ABI with which an agent is started; 0 when none is demanded.
     pub minimum_landlock: u8,
-    /// The files of secrets.
-    pub secrets: BTreeMap<SecretKey, SecretFile>,
+    /// Where secrets are.
+    pub secrets: BTreeMap<SecretKey, SecretPlace>,
 }
 
 /// The file as it is written.

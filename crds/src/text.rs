@@ -4,6 +4,7 @@
 //! Each is no wider than the checked type of `lanyard_access` that the text becomes, so that what the
 //! API server admits, the rest of Lanyard can read. `tests/validation.rs` holds them to that.
 
+use lanyard_access::credential::STRUCTURAL_HEADERS;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
@@ -145,6 +146,72 @@ pub(crate) fn dns_names(generator: &mut SchemaGenerator) -> Schema {
     set(&dns_name(generator), 1, 64)
 }
 
+/// At most 16 methods of requests.
+pub(crate) fn methods(_: &mut SchemaGenerator) -> Schema {
+    let form = rule(
+        "self.matches('^[A-Z]([A-Z-]{0,30}[A-Z])?$')",
+        "is not a method: write it in capital letters, for example GET or POST",
+    );
+    let carried = rule(
+        "!(self in ['CONNECT', 'TRACE'])",
+        "is carried under no grant: CONNECT opens a tunnel, TRACE shows what Lanyard puts in",
+    );
+    set(&text(32, &[form, carried]), 0, 16)
+}
+
+/// A path with placeholders.
+pub(crate) fn path_template(_: &mut SchemaGenerator) -> Schema {
+    let form = rule(
+        r"self.matches('^(/([^/{}*%?#\\\\\\p{Cc}]+|[*]|[{][A-Za-z_][A-Za-z0-9_]{0,62}[}]))*(/|/[*][*])?$') && !self.matches('/[.][.]?(;[^/]*)?(/|$)')",
+        "is not a path template: begin with /; a part is plain text, written decoded, or * or {name} for one part, or at the end ** for the rest; leave out ., .., //, %, ? and #",
+    );
+    text(512, &[form])
+}
+
+/// The name of a header that can hold a credential.
+pub(crate) fn header_name(_: &mut SchemaGenerator) -> Schema {
+    let form = rule(
+        "self.matches('^[A-Za-z0-9_-]+$')",
+        "is not the name of a header: use letters, digits, _ and -",
+    );
+    let structural = format!(
+        "!self.matches('(?i)^(sec-.*|{})$')",
+        STRUCTURAL_HEADERS.join("|")
+    );
+    let free = rule(
+        &structural,
+        "says how a message is carried; a credential has no place in it",
+    );
+    text(64, &[form, free])
+}
+
+/// What stands before a secret in a header.
+pub(crate) fn header_prefix(_: &mut SchemaGenerator) -> Schema {
+    let form = rule(
+        "self.matches('^[ -~]*$')",
+        "has other than visible ASCII characters and spaces",
+    );
+    text(64, &[form])
+}
+
+/// The name of a query parameter.
+pub(crate) fn query_parameter(_: &mut SchemaGenerator) -> Schema {
+    let form = rule(
+        "self.matches('^[A-Za-z0-9._~-]+$')",
+        "is not the name of a query parameter: use letters, digits, -, _, . and ~",
+    );
+    text(64, &[form])
+}
+
+/// The user name of HTTP Basic (RFC 7617, 2: no colon).
+pub(crate) fn basic_username(_: &mut SchemaGenerator) -> Schema {
+    let form = rule(
+        "self.matches('^[ -9;-~]+$')",
+        "is not a user name for Basic: use visible ASCII characters and spaces, no colon",
+    );
+    text(255, &[form])
+}
+
 /// From 1 to 64 namespaces.
 pub(crate) fn namespaces(generator: &mut SchemaGenerator) -> Schema {
     set(&label_name(generator), 1, 64)
@@ -162,6 +229,17 @@ pub(crate) fn account_names(_: &mut SchemaGenerator) -> Schema {
         "is not the name of a user or group: use letters, digits, -, _, . and @, and begin with a letter",
     );
     set(&text(256, &[form]), 0, 256)
+}
+
+/// A program and what it is called with.
+pub(crate) fn command(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "maxLength": 4095 },
+        "minItems": 1,
+        "maxItems": 64,
+        "x-kubernetes-list-type": "atomic",
+    })
 }
 
 /// At most 256 paths of a machine.

@@ -10,7 +10,7 @@ use lanyard_access::{
 };
 use lanyard_crds::{
     kind::Kind,
-    local_policy,
+    local_policy::{self, SecretPlace},
     manifest::{self, Lives, Object, Set},
 };
 
@@ -89,5 +89,6 @@ fn the_sample_of_a_local_policy_is_good() {
     assert_eq!(policy.minimum_landlock, 0);
     let (secret, file) = policy.secrets.first_key_value().unwrap();
     assert_eq!(secret.to_string(), "default/api/token");
-    assert_eq!(file.path().to_str(), Some("/etc/lanyard/secrets/api-token"));
+    let expected = SecretPlace::File("/etc/lanyard/secrets/api-token".into());
+    assert_eq!(*file, expected);
 }

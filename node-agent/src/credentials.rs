@@ -1,11 +1,20 @@
-//! Where a node agent gets the credentials that its brokers put into requests.
+//! Where a node agent gets the credentials that its brokers put into requests, and how they rest here between
+//! requests.
+
+mod locked;
+pub mod resting;
 
 use lanyard_access::{credential::CredentialSource, spiffe_id::TrustDomain};
 use thiserror::Error;
+use tokio::task::{spawn_blocking, spawn_local};
 use zeroize::Zeroizing;
 
+pub use self::resting::Resting;
+use self::resting::{Held, Look};
+use crate::{kernel::clock::Moment, node::Shared};
+
 /// Why a credential is not to be had. The secret is not in it.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum CredentialError {
     /// Nothing says where the secret is.
     #[error("the machine's policy does not say where the secret {0} is; list it under `secrets`")]
@@ -13,13 +22,77 @@ pub enum CredentialError {
     /// The source refused.
     #[error("{0}")]
     Source(String),
+    /// It failed a moment ago, and is not asked again yet.
+    #[error("{error}; it is asked again in {seconds} s")]
+    Again {
+        /// Why it failed.
+        error: String,
+        /// How long until then.
+        seconds: u64,
+    },
 }
+
+/// A credential, as its source gives it.
+pub struct Obtained {
+    /// The user name, of sources that have one.
+    pub username: Option<String>,
+    /// The token or password.
+    pub secret: Zeroizing<Vec<u8>>,
+}
+
+/// Obtains a credential, on a thread that may block.
+pub type Obtain = Box<dyn FnOnce() -> Result<Obtained, CredentialError> + Send>;
 
 /// A way to obtain credentials: on one machine from files, in a cluster from the authority.
 pub trait Credentials {
-    /// Obtains the credential of `source` for one request.
-    fn obtain(&self, source: &CredentialSource) -> Result<Zeroizing<Vec<u8>>, CredentialError>;
+    /// What obtains the credential of `source`.
+    fn source(&self, source: &CredentialSource) -> Result<Obtain, CredentialError>;
 
     /// Who vouches for the identities of this node.
     fn trust_domain(&self) -> TrustDomain;
+}
+
+/// The credential of `source` as it rests here, else obtained. Of many who ask at once, one obtains it. One of
+/// `refused_version` was not accepted by a service: another is obtained.
+pub async fn obtain(
+    node: &Shared,
+    source: &CredentialSource,
+    refused_version: u64,
+) -> Result<Held, CredentialError> {
+    let mut refused_version = refused_version;
+    loop {
+        let look = node
+            .borrow_mut()
+            .resting
+            .look(source, refused_version, Moment::now().boot);
+        let mut settled = match look {
+            Look::Held(held) => return Ok(held),
+            Look::Failed(error) => return Err(error),
+            Look::Wait(settled) => settled,
+            Look::Obtain(settled) => {
+                begin(node, source);
+                settled
+            }
+        };
+        // Whoever obtains it always settles, and a sender that is gone is as good.
+        let _ = settled.changed().await;
+        // What is there now was obtained after it was refused.
+        refused_version = 0;
+    }
+}
+
+/// A task of its own: whoever asked first may leave, and the others still wait.
+fn begin(node: &Shared, source: &CredentialSource) {
+    let job = node.borrow().credentials.source(source);
+    let (node, source) = (node.clone(), source.clone());
+    spawn_local(async move {
+        let result = match job {
+            Ok(job) => spawn_blocking(job)
+                .await
+                .unwrap_or_else(|error| Err(CredentialError::Source(error.to_string()))),
+            Err(error) => Err(error),
+        };
+        let now = Moment::now().boot;
+        node.borrow_mut().resting.settle(&source, result, now);
+    });
 }

@@ -132,7 +132,14 @@ pub fn openings(
                 port: destination.port.get(),
                 protocol: number_of(destination.protocol),
             };
-            openings.insert(key, Opening { carrier, deadlines });
+            // HTTPS, HTTP and TCP to one name are one destination to the kernel.
+            let opening = openings.entry(key).or_insert(Opening {
+                carrier,
+                deadlines: [0; LEVELS],
+            });
+            for (known, deadline) in opening.deadlines.iter_mut().zip(deadlines) {
+                *known = deadline.max(*known);
+            }
         }
     }
     Ok(openings)
@@ -150,7 +157,7 @@ pub const fn number_of(protocol: Protocol) -> u8 {
     const TCP: u8 = 6;
     const UDP: u8 = 17;
     match protocol {
-        Protocol::Https | Protocol::Tcp => TCP,
+        Protocol::Https | Protocol::Http | Protocol::Tcp => TCP,
         Protocol::Udp => UDP,
     }
 }

@@ -22,14 +22,13 @@ use lanyard_protocol::{
 };
 
 pub use self::attempt::AttemptError;
-use self::grants::Goal;
+use self::grants::{Asked, Goal};
 
-/// Explains what would happen if a process of an agent went there at `now`.
+/// Explains what would happen if a process of an agent went there at `now`. A request is its method and path.
 pub fn would(
     agent: &ObjectKey,
-    host: Host,
-    port: u16,
-    protocol: Protocol,
+    (host, port, protocol): (Host, u16, Protocol),
+    request: Option<(String, String)>,
     desired: &Desired,
     now: Timestamp,
 ) -> Result<Explanation, AttemptError> {
@@ -37,6 +36,7 @@ pub fn would(
         host,
         port,
         protocol,
+        request: request.map(|(method, path)| Asked { method, path }),
     };
     attempt::would(agent, &goal, desired, now)
 }
@@ -182,6 +182,7 @@ impl Refused<'_> {
                 .map_or_else(|| Host::from(destination.ip()), Host::Name),
             port: destination.port(),
             protocol,
+            request: None,
         })
     }
 
@@ -290,7 +291,13 @@ fn refused_name(agent: &ObjectKey, name: &str, desired: &Desired) -> Told {
             ..Told::default()
         };
     };
-    ungranted(agent, host, 443, None, summary, desired)
+    let goal = Goal {
+        protocol: usual_protocol(&host),
+        host,
+        port: 443,
+        request: None,
+    };
+    ungranted(agent, &goal, None, summary, desired)
 }
 
 fn refused_request(
@@ -300,38 +307,53 @@ fn refused_request(
     reason: RefusalReason,
     desired: &Desired,
 ) -> Told {
-    let Request { host, port, .. } = request;
+    let Request {
+        host,
+        port,
+        method,
+        path,
+    } = request;
     let summary = format!(
-        "The broker refused {} (process {}) a request to {host} port {port}: {}.",
+        "The broker refused {} (process {}) a request, {method} {path} of {host} port {port}: {}.",
         program(process),
         process.pid,
         reason.message()
     );
-    let mut told = ungranted(agent, host.clone(), *port, process.level, summary, desired);
+    let goal = Goal {
+        host: host.clone(),
+        port: *port,
+        protocol: usual_protocol(host),
+        request: Some(Asked {
+            method: method.clone(),
+            path: path.clone(),
+        }),
+    };
+    let mut told = ungranted(agent, &goal, process.level, summary, desired);
+    if reason == RefusalReason::PathNotUnderstood {
+        "ask for a path without `.`, `..`, `//` and encoded separators: a rule that compares paths cannot be for it".clone_into(&mut told.remedy);
+        told.yaml = String::new();
+    }
     told.facts.insert(0, known(agent, process));
     told
 }
 
-/// What would open HTTPS to a host.
+const fn usual_protocol(host: &Host) -> Protocol {
+    match host {
+        Host::Name(_) => Protocol::Https,
+        Host::Address(_) | Host::Network(_) => Protocol::Tcp,
+    }
+}
+
+/// What would open a goal.
 fn ungranted(
     agent: &ObjectKey,
-    host: Host,
-    port: u16,
+    goal: &Goal,
     requires: Option<EvidenceLevel>,
     summary: String,
     desired: &Desired,
 ) -> Told {
-    let protocol = match host {
-        Host::Name(_) => Protocol::Https,
-        Host::Address(_) | Host::Network(_) => Protocol::Tcp,
-    };
-    let goal = Goal {
-        host,
-        port,
-        protocol,
-    };
-    let facts = grants::facts(agent, &goal, desired);
-    match grants::document(agent, &goal, requires, desired) {
+    let facts = grants::facts(agent, goal, desired);
+    match grants::document(agent, goal, requires, desired) {
         Ok(document) => Told {
             summary,
             facts,

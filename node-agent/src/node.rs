@@ -27,7 +27,7 @@ use tracing::error;
 use crate::{
     attest::file::Digests,
     broker::Broker,
-    credentials::Credentials,
+    credentials::{Credentials, Resting},
     deadline::Deadlines,
     desired::{Adopted, Destination, Slots},
     flows::Flows,
@@ -92,6 +92,8 @@ pub struct Node {
     pub manifests: Option<lanyard_crds::manifest::Set>,
     /// Where credentials are obtained.
     pub credentials: Box<dyn Credentials>,
+    /// Those that rest here between requests.
+    pub resting: Resting,
     /// Digests of files.
     pub digests: Arc<Digests>,
     /// Whether it is being ended: nothing starts any more.
@@ -125,6 +127,7 @@ impl Node {
             kept,
             recorder,
             credentials,
+            resting: Resting::default(),
             scopes: BTreeMap::new(),
             orphans: Vec::new(),
             brokers: BTreeMap::new(),

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use lanyard_access::{
-    decide::{Decision, Request, decide},
+    decide::{Asks, Decision, Request, decide},
     desired::DesiredAgent,
     evidence::EvidenceLevel,
     grant::Protocol,
@@ -25,6 +25,8 @@ use crate::observations::{Destination, Observed, Seen};
 
 /// The port of HTTPS (RFC 9110, 4.2.2).
 const HTTPS: u16 = 443;
+/// The port of HTTP (RFC 9110, 4.2.1).
+const HTTP: u16 = 80;
 /// The port of DNS: names are answered in the scope itself.
 const DNS: u16 = 53;
 
@@ -113,6 +115,10 @@ fn opened(destination: &Destination) -> Result<Opened, &'static str> {
         (Some(name), Transport::Tcp) if *port == HTTPS || is_unreal => {
             Ok((Host::Name(name.clone()), *port, Protocol::Https))
         }
+        (Some(name), Transport::Tcp) if *port == HTTP => {
+            Ok((Host::Name(name.clone()), *port, Protocol::Http))
+        }
+        (Some(name), Transport::Tcp) => Ok((Host::Name(name.clone()), *port, Protocol::Tcp)),
         _ if is_unreal => Err("its own address is not known, and a grant for it needs that"),
         _ if address.is_unspecified() => Err("no grant names the address of no host"),
         (_, Transport::Tcp) => Ok((Host::from(*address), *port, Protocol::Tcp)),
@@ -142,7 +148,7 @@ fn is_granted(
         level,
         host,
         port,
-        protocol: *protocol,
+        asks: Asks::Protocol(*protocol),
     };
     matches!(decide(agent, &request, now), Decision::Allow(_))
 }
@@ -218,6 +224,7 @@ fn document(
         port,
         protocol,
         requires: Some(wanted.requires),
+        http: Vec::new(),
         allow_private: wanted.allow_private,
         comments: wanted.comments,
     }

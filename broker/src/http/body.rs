@@ -4,61 +4,142 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use lanyard_protocol::record::Outcome;
+use thiserror::Error;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::{headers::remove_hop_by_hop, reply::scrub_headers};
 use crate::{
     open_request::OpenRequest,
     scrub::{Needles, Scrubber},
+    upstream::{Upstreams, service::Service},
 };
+
+/// How long a body may stand still in the middle.
+const STILL: Duration = Duration::from_mins(15);
 
 /// The body of a request, from the agent to the service.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    inner: Incoming,
+    /// Nothing, once it was sent.
+    inner: Option<Incoming>,
     open: Arc<OpenRequest>,
+    still: Still,
 }
 
 impl RequestBody {
     /// Carries that body.
     pub(crate) fn new(inner: Incoming, open: Arc<OpenRequest>) -> Self {
-        Self { inner, open }
+        let is_empty = inner.is_end_stream();
+        Self {
+            inner: (!is_empty).then_some(inner),
+            open,
+            still: Still::default(),
+        }
     }
-}
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
+    /// The same request again, which has no body.
+    pub(crate) fn none(open: Arc<OpenRequest>) -> Self {
+        Self {
+            inner: None,
+            open,
+            still: Still::default(),
+        }
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = match Pin::new(inner).poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(self.still.poll(context));
+                self.open.break_off(Outcome::ClosedByAgent);
+                return Poll::Ready(Some(Err(BodyError::Still)));
+            }
+        };
+        self.still.moved();
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 self.open.add_sent(frame.data_ref().map_or(0, Bytes::len));
                 Some(Ok(without_hop_by_hop(frame)))
             }
             Some(Err(error)) => {
-                self.open.finish(Outcome::ClosedByAgent);
-                Some(Err(error))
+                self.open.break_off(Outcome::ClosedByAgent);
+                Some(Err(error.into()))
             }
-            None => None,
+            None => {
+                self.inner = None;
+                None
+            }
         })
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if self.is_end_stream() {
+            self.open.set_sent_whole();
+        }
+    }
+}
+
+/// Why a body breaks off.
+#[derive(Debug, Error)]
+pub(crate) enum BodyError {
+    /// Its sender broke it off.
+    #[error(transparent)]
+    Sender(#[from] hyper::Error),
+    /// It stood still for too long.
+    #[error("the body stood still for {} minutes", STILL.as_secs() / 60)]
+    Still,
+}
+
+/// Since when a body stands still.
+#[derive(Debug, Default)]
+struct Still(Option<Pin<Box<Sleep>>>);
+
+impl Still {
+    /// Ready when it did so for too long.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep(STILL)));
+        sleep.as_mut().poll(context)
+    }
+
+    fn moved(&mut self) {
+        if let Some(sleep) = &mut self.0 {
+            sleep.as_mut().reset(Instant::now() + STILL);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.get_mut().poll(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Some(inner) => inner.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 
@@ -80,35 +161,60 @@ pub(crate) struct ServiceBody {
     scrubber: Option<Scrubber>,
     trailers: Option<HeaderMap>,
     is_read: bool,
+    still: Still,
+    /// The connection it comes on, and where that goes when it was read.
+    service: Option<(Service, Arc<Upstreams>)>,
 }
 
 impl ServiceBody {
-    /// Carries that body, and masks those needles in it.
-    pub(crate) fn new(inner: Incoming, open: Arc<OpenRequest>, needles: Option<Needles>) -> Self {
+    /// Carries that body, and masks those needles in it. Its connection goes back when it was read.
+    pub(crate) fn new(
+        inner: Incoming,
+        open: Arc<OpenRequest>,
+        needles: Option<Needles>,
+        service: (Service, Arc<Upstreams>),
+    ) -> Self {
         let is_read = inner.is_end_stream();
-        if is_read {
-            open.finish(Outcome::Completed);
-        }
-        Self {
+        let mut body = Self {
             inner,
             open,
             scrubber: needles.clone().map(Scrubber::new),
             needles,
             trailers: None,
             is_read,
+            still: Still::default(),
+            service: Some(service),
+        };
+        if is_read {
+            body.set_read();
+            body.complete_if_nothing_follows();
+        }
+        body
+    }
+
+    /// A connection whose request is still being sent is of no use to the next one.
+    fn set_read(&mut self) {
+        self.is_read = true;
+        if let Some((service, upstreams)) = self.service.take()
+            && self.open.is_sent_whole()
+        {
+            upstreams.give_back(service);
         }
     }
 
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         while !self.is_read {
-            match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
+                ready!(self.still.poll(context));
+                self.open.break_off(Outcome::ClosedByService);
+                return Poll::Ready(Some(Err(BodyError::Still)));
+            };
+            self.still.moved();
+            match frame {
                 Some(Ok(frame)) => {
                     let data = self.take(frame);
                     if self.inner.is_end_stream() {
-                        self.is_read = true;
+                        self.set_read();
                     }
                     if let Some(data) = data {
                         self.complete_if_nothing_follows();
@@ -116,10 +222,10 @@ impl ServiceBody {
                     }
                 }
                 Some(Err(error)) => {
-                    self.open.finish(Outcome::ClosedByService);
-                    return Poll::Ready(Some(Err(error)));
+                    self.open.break_off(Outcome::ClosedByService);
+                    return Poll::Ready(Some(Err(error.into())));
                 }
-                None => self.is_read = true,
+                None => self.set_read(),
             }
         }
         let rest = self.scrubber.as_mut().map(Scrubber::finish);
@@ -169,12 +275,12 @@ impl ServiceBody {
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),

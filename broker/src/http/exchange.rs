@@ -1,174 +1,204 @@
 //! One request after another of one connection: decided, recorded, given its credential, carried.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use http::{HeaderValue, Request, Response, Version};
-use hyper::body::Incoming;
+use http::{Request, Response, StatusCode, Version};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use lanyard_access::{
-    decide::{Decision, Request as Asked, decide},
+    decide::{Asks, Decision, Request as Asked, decide},
     desired::LiveGrant,
-    grant::Protocol,
-    host::{DnsName, Host},
+    host::Host,
+    http::HttpRequest,
+    object::ObjectKey,
+    path::RequestPath,
     reason::RefusalReason,
 };
 use lanyard_protocol::record::{self, Event, GrantRef, Outcome};
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{
-    body::{ReplyBody, RequestBody, ServiceBody},
-    headers::{Outgoing, prepare_request},
+    Wire,
+    body::{ReplyBody, ServiceBody},
+    headers::prepare_request,
     refusal::Refusal,
     reply,
     request::{RequestError, Target, check},
+    send::{Prepared, Replied},
+    tunnel::Tunnel,
 };
-use crate::{
-    broker::Broker,
-    clock,
-    connection::Client,
-    credential::Bearer,
-    deadline,
-    open_request::OpenRequest,
-    scope,
-    scrub::Needles,
-    upstream::{self, Upstream},
-};
-
-/// The port that is not written in `Host`.
-const HTTPS: u16 = 443;
+use crate::{broker::Broker, clock, deadline, open_request::OpenRequest, scope, upstream::Wanted};
 
 /// A connection of the agent to one name.
 pub(super) struct Exchange {
     broker: Arc<Broker>,
-    client: Client,
-    name: DnsName,
-    /// The connection to the service, while no request uses it.
-    upstream: Mutex<Option<Upstream>>,
-    /// Whether what is open was cut.
-    cut: watch::Sender<bool>,
-    /// The last request that was allowed, and its grant.
-    bound: watch::Sender<Option<Bound>>,
-}
-
-#[derive(Clone)]
-struct Bound {
-    grant: GrantRef,
-    request: Weak<OpenRequest>,
+    wire: Wire,
+    /// The grants it is used under; of HTTP/1.1, that of the last request.
+    used: watch::Sender<BTreeSet<GrantRef>>,
+    /// What follows a change of protocol.
+    tunnel: Mutex<Option<Tunnel>>,
+    /// How many requests are under way, and when that last changed.
+    open: AtomicUsize,
+    last: Mutex<Instant>,
 }
 
 impl Exchange {
-    pub(super) fn new(broker: Arc<Broker>, client: Client, name: DnsName) -> Self {
+    pub(super) fn new(broker: Arc<Broker>, wire: Wire) -> Self {
         Self {
             broker,
-            client,
-            name,
-            upstream: Mutex::new(None),
-            cut: watch::Sender::new(false),
-            bound: watch::Sender::new(None),
+            wire,
+            used: watch::Sender::default(),
+            tunnel: Mutex::default(),
+            open: AtomicUsize::new(0),
+            last: Mutex::new(Instant::now()),
         }
     }
 
     /// Answers one request.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+        let _busy = Busy::new(self);
         match self.carry(request).await {
             Ok(response) => response,
             Err(refusal) => refusal.response(),
         }
     }
 
-    /// Returns when the grant that the connection was last used under ends.
-    pub(super) async fn grant_ended(&self) {
-        let mut bound = self.bound.subscribe();
+    /// Returns when every grant that the connection was used under has ended.
+    pub(super) async fn grants_ended(&self) {
+        let mut used = self.used.subscribe();
         let mut scope = self.broker.watch_scope();
         loop {
-            let grant = bound
-                .borrow_and_update()
-                .as_ref()
-                .map(|bound| bound.grant.clone());
+            let grants = used.borrow_and_update().clone();
             let ended = async {
-                match grant {
-                    Some(grant) => deadline::ended(&mut scope, &grant).await,
-                    None => std::future::pending().await,
+                for grant in &grants {
+                    deadline::ended(&mut scope, grant).await;
+                }
+                if grants.is_empty() {
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
+                biased;
                 () = ended => return,
-                result = bound.changed() => if result.is_err() { return },
+                result = used.changed() => if result.is_err() { return },
             }
         }
     }
 
-    /// Ends what is open, on both sides.
-    pub(super) fn cut(&self) {
-        let request = self
-            .bound
-            .borrow()
-            .as_ref()
-            .and_then(|bound| bound.request.upgrade());
-        if let Some(request) = request {
-            request.finish(Outcome::CutByGrantEnd);
+    /// Returns when no request was under way for so long.
+    pub(super) async fn idle_for(&self, limit: Duration) {
+        loop {
+            let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_busy = self.open.load(Ordering::Relaxed) > 0;
+            if !is_busy && last.elapsed() >= limit {
+                return;
+            }
+            let from = if is_busy { Instant::now() } else { last };
+            sleep_until(from + limit).await;
         }
-        self.cut.send_replace(true);
+    }
+
+    /// What follows a change of protocol, if one was agreed on.
+    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     async fn carry(&self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Refusal> {
-        let (head, body) = request.into_parts();
-        let target = match check(&head, &self.name, self.client.port) {
+        let (mut head, body) = request.into_parts();
+        let Wire {
+            client,
+            name,
+            is_encrypted,
+            ..
+        } = &self.wire;
+        let target = match check(&head, name, client.port, *is_encrypted) {
             Ok(target) => target,
             Err(error) => return Err(self.refuse_request(&head, &error).await),
         };
-        let grant = match self.decide() {
+        let grant = match self.decide(head.method.as_str(), target.uri.path()) {
             Ok(grant) => grant,
-            Err(reason) => return Err(self.refuse(target.record, reason).await),
+            Err((reason, grant)) => return Err(self.refuse(target.record, reason, grant).await),
         };
         let open = self.open(&target, &grant).await?;
-        let (authorization, needles) = self.credential(&grant, &open).await?;
-        let mut headers = head.headers;
-        prepare_request(
-            &mut headers,
-            Outgoing {
-                host: self.host(),
-                authorization,
-            },
-        );
-        let mut outgoing = Request::new(RequestBody::new(body, Arc::clone(&open)));
-        *outgoing.method_mut() = head.method;
-        *outgoing.uri_mut() = target.uri;
-        *outgoing.version_mut() = Version::HTTP_11;
-        *outgoing.headers_mut() = headers;
-        let reply = self.send(outgoing, &grant, &open).await?;
-        self.reply(reply, open, needles)
+        let upgrade = target.upgrade.clone();
+        let agent = upgrade
+            .as_ref()
+            .and_then(|_| head.extensions.remove::<OnUpgrade>());
+        prepare_request(&mut head.headers, upgrade);
+        let wanted = if agent.is_some() {
+            Wanted::Http1
+        } else {
+            Wanted::Any {
+                client_speaks_http2: head.version == Version::HTTP_2,
+            }
+        };
+        let prepared = Prepared {
+            method: head.method,
+            target: target.uri,
+            headers: head.headers,
+            body,
+            wanted,
+            grant,
+            open: Arc::clone(&open),
+            exec_id: client.process.exec_id,
+        };
+        let replied = prepared.send(&self.broker).await?;
+        self.reply(replied, open, agent)
     }
 
-    fn decide(&self) -> Result<LiveGrant, RefusalReason> {
+    fn decide(
+        &self,
+        method: &str,
+        path: &str,
+    ) -> Result<LiveGrant, (RefusalReason, Option<ObjectKey>)> {
         let scope = self.broker.scope();
+        let asked = HttpRequest {
+            is_encrypted: self.wire.is_encrypted,
+            method,
+            path: RequestPath::parse(path),
+        };
         let asked = Asked {
-            level: self.client.level,
-            host: &Host::Name(self.name.clone()),
-            port: self.client.port,
-            protocol: Protocol::Https,
+            level: self.wire.client.level,
+            host: &Host::Name(self.wire.name.clone()),
+            port: self.wire.client.port,
+            asks: Asks::Http(&asked),
         };
         match decide(&scope.agent, &asked, clock::boot_now()) {
             Decision::Allow(grant) => Ok(grant.clone()),
-            Decision::Refuse(reason) => Err(reason),
+            Decision::Refuse(refusal) => {
+                Err((refusal.reason, refusal.grant.map(|grant| grant.key.clone())))
+            }
         }
     }
 
     /// Records the intent. Nothing is done before that is written.
     async fn open(&self, target: &Target, grant: &LiveGrant) -> Result<Arc<OpenRequest>, Refusal> {
-        let scope = self.broker.scope().reference.clone();
         let grant_ref = scope::reference(grant);
+        let credential = grant.credential.as_ref();
         let intended = Event::RequestIntended {
-            scope: scope.clone(),
-            process: self.client.process.clone(),
+            scope: self.broker.scope().reference.clone(),
+            process: self.wire.client.process.clone(),
             request: target.record.clone(),
             grant: grant_ref.clone(),
-            credential: grant.credential.clone(),
+            credential: credential.map(|credential| credential.source.clone()),
         };
         // A task of its own: should the client go away while this is written, its end is written too.
         let opened = tokio::spawn(OpenRequest::record(
             Arc::clone(&self.broker.agent),
             intended,
-            scope,
+            self.broker.watch_scope(),
             grant_ref.clone(),
         ));
         let open = match opened.await {
@@ -179,114 +209,68 @@ impl Exchange {
             }
             Err(_) => return Err(Refusal::not_recorded()),
         };
-        self.bound.send_replace(Some(Bound {
-            grant: grant_ref,
-            request: Arc::downgrade(&open),
-        }));
+        self.used.send_if_modified(|used| {
+            if used.contains(&grant_ref) {
+                return false;
+            }
+            if !self.wire.http2 {
+                used.clear();
+            }
+            used.insert(grant_ref)
+        });
         Ok(open)
-    }
-
-    async fn credential(
-        &self,
-        grant: &LiveGrant,
-        open: &OpenRequest,
-    ) -> Result<(Option<HeaderValue>, Option<Needles>), Refusal> {
-        if grant.credential.is_none() {
-            return Ok((None, None));
-        }
-        let unavailable = |error: &dyn std::error::Error| {
-            tracing::warn!(grant = %grant.key, %error, "no credential");
-            open.finish(Outcome::CredentialUnavailable);
-            Refusal::no_credential()
-        };
-        let exec_id = self.client.process.exec_id;
-        let secret = self
-            .broker
-            .agent
-            .secret(grant.key.to_string(), exec_id)
-            .await;
-        let secret = secret.map_err(|error| unavailable(&error))?;
-        let bearer = Bearer::new(&secret).map_err(|error| unavailable(&error))?;
-        let (authorization, needles) = bearer.into_parts();
-        Ok((Some(authorization), Some(needles)))
-    }
-
-    async fn send(
-        &self,
-        mut request: Request<RequestBody>,
-        grant: &LiveGrant,
-        open: &OpenRequest,
-    ) -> Result<Response<Incoming>, Refusal> {
-        let mut kept = self.take_upstream().filter(|kept| kept.grant == open.grant);
-        loop {
-            let is_kept = kept.is_some();
-            let mut upstream = match kept.take() {
-                Some(upstream) => upstream,
-                None => self.connect(grant, open).await?,
-            };
-            // Between the decision and here, time has passed.
-            if !self.broker.scope().holds(&open.grant, clock::boot_now()) {
-                open.finish(Outcome::CutByGrantEnd);
-                return Err(Refusal::grant_ended());
-            }
-            match upstream.sender.try_send_request(request).await {
-                Ok(reply) => {
-                    self.keep_upstream(upstream);
-                    return Ok(reply);
-                }
-                Err(mut error) => match error.take_message() {
-                    // The service closed it while nobody used it; nothing of the request was sent.
-                    Some(unsent) if is_kept => request = unsent,
-                    Some(_) | None => {
-                        let error = error.into_error();
-                        tracing::debug!(%error, "a service gave no reply");
-                        open.finish(Outcome::ClosedByService);
-                        let detail = format!(
-                            "the service at `{}` closed the connection without a reply",
-                            self.name
-                        );
-                        return Err(Refusal::service(detail));
-                    }
-                },
-            }
-        }
-    }
-
-    async fn connect(&self, grant: &LiveGrant, open: &OpenRequest) -> Result<Upstream, Refusal> {
-        let connected =
-            upstream::connect(&self.broker.roots, &self.name, grant, self.cut.subscribe()).await;
-        connected.map_err(|error| {
-            tracing::debug!(%error, "a service was not reached");
-            open.finish(Outcome::ServiceUnreachable);
-            Refusal::service(error.to_string())
-        })
     }
 
     fn reply(
         &self,
-        reply: Response<Incoming>,
+        replied: Replied,
         open: Arc<OpenRequest>,
-        needles: Option<Needles>,
+        agent: Option<OnUpgrade>,
     ) -> Result<Response<ReplyBody>, Refusal> {
-        let (head, body) = reply.into_parts();
-        open.set_status(head.status.as_u16());
-        let mut headers = head.headers;
-        if let Err(error) = reply::prepare(head.status, &mut headers, needles.as_ref()) {
+        let Replied {
+            mut reply,
+            service,
+            needles,
+        } = replied;
+        open.set_status(reply.status().as_u16());
+        let changes_to = agent.is_some();
+        let prepared = reply::prepare(&mut reply, needles.as_ref(), changes_to);
+        if let Err(error) = prepared {
             open.finish(Outcome::ClosedByService);
-            drop(self.take_upstream());
             return Err(Refusal::service(error.to_string()));
         }
-        let body = ReplyBody::Service(Box::new(ServiceBody::new(body, open, needles)));
-        let mut response = Response::new(body);
-        *response.status_mut() = head.status;
-        *response.headers_mut() = headers;
-        Ok(response)
+        if reply.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(agent) = agent
+        {
+            let tunnel = Tunnel {
+                broker: Arc::clone(&self.broker),
+                open,
+                agent,
+                service: hyper::upgrade::on(&mut reply),
+                upstream: service,
+                needles,
+            };
+            *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+            return Ok(reply.map(|_| ReplyBody::from(bytes::Bytes::new())));
+        }
+        let upstreams = Arc::clone(&self.broker.upstreams);
+        let (mut head, body) = reply.into_parts();
+        head.version = Version::default();
+        head.extensions.clear();
+        let body = ServiceBody::new(body, open, needles, (service, upstreams));
+        let body = ReplyBody::Service(Box::new(body));
+        Ok(Response::from_parts(head, body))
     }
 
-    async fn refuse(&self, request: record::Request, reason: RefusalReason) -> Refusal {
+    async fn refuse(
+        &self,
+        request: record::Request,
+        reason: RefusalReason,
+        grant: Option<ObjectKey>,
+    ) -> Refusal {
         let refused = Event::RequestRefused {
             scope: self.broker.scope().reference.clone(),
-            process: self.client.process.clone(),
+            process: self.wire.client.process.clone(),
             request,
             reason,
         };
@@ -294,53 +278,46 @@ impl Exchange {
         if let Err(error) = self.broker.agent.record(&refused).await {
             tracing::warn!(%error, "a refusal could not be recorded");
         }
-        Refusal::decided(reason)
+        Refusal::decided(reason, grant)
     }
 
     async fn refuse_request(&self, head: &http::request::Parts, error: &RequestError) -> Refusal {
+        let own = || Host::Name(self.wire.name.clone());
         let (host, reason) = match error {
             RequestError::OtherHost { asked, .. } => (asked.clone(), RefusalReason::HostMismatch),
-            RequestError::OtherPort(_) => {
-                (Host::Name(self.name.clone()), RefusalReason::HostMismatch)
-            }
+            RequestError::OtherPort(_) => (own(), RefusalReason::HostMismatch),
             RequestError::Method(_)
-            | RequestError::Upgrade
+            | RequestError::Headers
             | RequestError::TransferCoding
             | RequestError::HostCount
             | RequestError::HostSyntax
-            | RequestError::Target => (Host::Name(self.name.clone()), RefusalReason::NotCarried),
+            | RequestError::Target => (own(), RefusalReason::NotCarried),
         };
         let request = record::Request {
             method: head.method.to_string(),
             host,
-            port: self.client.port.get(),
+            port: self.wire.client.port.get(),
             path: head.uri.path().to_owned(),
         };
-        self.refuse(request, reason).await;
+        self.refuse(request, reason, None).await;
         Refusal::from(error)
     }
+}
 
-    fn host(&self) -> HeaderValue {
-        let name = self.name.as_str();
-        let port = self.client.port.get();
-        let host = if port == HTTPS {
-            HeaderValue::from_str(name)
-        } else {
-            HeaderValue::from_str(&format!("{name}:{port}"))
-        };
-        // A DNS name has no character that a header may not have.
-        host.unwrap_or_else(|_| HeaderValue::from_static(""))
+/// A request is under way for as long as its reply is not begun; what is then carried keeps the connection by
+/// itself.
+struct Busy<'a>(&'a Exchange);
+
+impl<'a> Busy<'a> {
+    fn new(exchange: &'a Exchange) -> Self {
+        exchange.open.fetch_add(1, Ordering::Relaxed);
+        Self(exchange)
     }
+}
 
-    fn take_upstream(&self) -> Option<Upstream> {
-        self.upstream
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .filter(|upstream| !upstream.sender.is_closed())
-    }
-
-    fn keep_upstream(&self, upstream: Upstream) {
-        *self.upstream.lock().unwrap_or_else(PoisonError::into_inner) = Some(upstream);
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }

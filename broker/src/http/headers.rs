@@ -1,12 +1,16 @@
 //! Which headers are carried on, in both directions.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{
-        ACCEPT_ENCODING, ALT_SVC, AUTHORIZATION, CONNECTION, EXPECT, HOST, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+        ALT_SVC, CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRANSFER_ENCODING, UPGRADE,
     },
+    uri::{Authority, Parts, PathAndQuery, Scheme},
 };
+
+/// What goes with an offer of HTTP/2, which is not carried on (RFC 7540, 3.2.1).
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Headers of one hop (RFC 9110, 7.6.1), beside those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -20,26 +24,92 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     UPGRADE,
 ];
 
-/// What goes to the service in place of, or beside, what the client sent.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    /// The host, as the grant names it.
-    pub host: HeaderValue,
-    /// The credential; the client's own is taken out then, and nothing encoded is asked for, since what
-    /// comes back is searched.
-    pub authorization: Option<HeaderValue>,
+/// What a service speaks, and what of a request depends on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spoken<'a> {
+    /// Whether it is HTTP/2.
+    pub(super) http2: bool,
+    /// Whether it is over TLS.
+    pub(super) is_encrypted: bool,
+    /// The host, with its port where that is not the usual one.
+    pub(super) authority: &'a Authority,
 }
 
-/// Makes a client's headers those of the request to the service.
-pub(super) fn prepare_request(headers: &mut HeaderMap, outgoing: Outgoing) {
+/// Makes a client's headers fit for another hop. The protocol that it asks to change to goes with it.
+pub(super) fn prepare_request(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
+    let takes_trailers = takes_trailers(headers);
     remove_hop_by_hop(headers);
+    headers.remove(HTTP2_SETTINGS);
     // The broker answers it itself when the body is wanted (RFC 9110, 10.1.1).
     headers.remove(EXPECT);
-    headers.insert(HOST, outgoing.host);
-    if let Some(authorization) = outgoing.authorization {
-        headers.insert(AUTHORIZATION, authorization);
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.remove(HOST);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// Says a prepared request in the way of the service's connection; once more is no harm.
+pub(super) fn fit<B>(request: &mut Request<B>, spoken: Spoken<'_>) {
+    let target = request.uri().path_and_query().cloned();
+    let mut target = Parts::from(Uri::from(
+        target.unwrap_or_else(|| PathAndQuery::from_static("/")),
+    ));
+    if spoken.http2 {
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(HOST);
+        target.authority = Some(spoken.authority.clone());
+        target.scheme = Some(if spoken.is_encrypted {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        });
+    } else {
+        *request.version_mut() = Version::HTTP_11;
+        let headers = request.headers_mut();
+        // A DNS name has no character that a header may not have.
+        let host = HeaderValue::from_str(spoken.authority.as_str())
+            .unwrap_or_else(|_| HeaderValue::from_static(""));
+        headers.insert(HOST, host);
+        if headers.contains_key(TE) {
+            // It is of this hop alone (RFC 9110, 10.1.4).
+            let connection = match headers.get(UPGRADE) {
+                Some(_) => "upgrade, te",
+                None => "te",
+            };
+            headers.insert(CONNECTION, HeaderValue::from_static(connection));
+        }
+        join_cookies(headers);
+    }
+    if let Ok(target) = Uri::from_parts(target) {
+        *request.uri_mut() = target;
+    }
+}
+
+/// HTTP/2 may have each cookie in a line of its own, HTTP/1.1 has one line (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let lines: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(TE).iter();
+    codings
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// Makes a service's headers those of the reply to the client. `Alt-Svc` would lead it around the broker.
@@ -97,44 +167,62 @@ mod tests {
         assert_eq!(headers, map(&[("x-kept", "1"), ("trailer", "x-sum")]));
     }
 
+    fn fitted(http2: bool, headers: &[(&'static str, &'static str)], target: &str) -> Request<()> {
+        let mut request = Request::new(());
+        *request.headers_mut() = map(headers);
+        *request.uri_mut() = target.parse().unwrap();
+        let authority: Authority = "a.example:8443".parse().unwrap();
+        let spoken = Spoken {
+            http2,
+            is_encrypted: true,
+            authority: &authority,
+        };
+        fit(&mut request, spoken);
+        let once = format!("{request:?}");
+        fit(&mut request, spoken);
+        assert_eq!(format!("{request:?}"), once);
+        request
+    }
+
     #[test]
-    fn the_credential_takes_the_place_of_every_authorization_of_the_client() {
+    fn a_request_is_said_as_the_service_speaks() {
+        let cookies = [("cookie", "a=1"), ("cookie", "b=2"), ("te", "trailers")];
+        let one = fitted(false, &cookies, "/a?b=1");
+        assert_eq!(one.uri(), "/a?b=1");
+        assert_eq!(one.headers()[HOST], "a.example:8443");
+        assert_eq!(one.headers()[COOKIE], "a=1; b=2");
+        assert_eq!(one.headers()[CONNECTION], "te");
+
+        let two = fitted(true, &cookies, "/a?b=1");
+        assert_eq!(two.uri(), "https://a.example:8443/a?b=1");
+        assert!(!two.headers().contains_key(HOST) && !two.headers().contains_key(CONNECTION));
+        assert_eq!(two.headers()[TE], "trailers");
+        assert_eq!(two.headers().get_all(COOKIE).iter().count(), 2);
+    }
+
+    #[test]
+    fn a_change_of_protocol_is_asked_for_anew() {
         let mut headers = map(&[
-            ("authorization", "Bearer own"),
-            ("authorization", "Basic own"),
-            ("accept-encoding", "gzip, br"),
-            ("host", "API.example.com:443"),
+            ("connection", "upgrade, http2-settings"),
+            ("upgrade", "websocket"),
+            ("http2-settings", "x"),
             ("expect", "100-continue"),
+            ("te", "gzip, Trailers"),
         ]);
-        prepare_request(
-            &mut headers,
-            Outgoing {
-                host: HeaderValue::from_static("api.example.com"),
-                authorization: Some(HeaderValue::from_static("Bearer t")),
-            },
-        );
-        assert_eq!(
-            headers,
-            map(&[
-                ("authorization", "Bearer t"),
-                ("accept-encoding", "identity"),
-                ("host", "api.example.com"),
-            ])
-        );
+        prepare_request(&mut headers, Some(HeaderValue::from_static("websocket")));
+        let expected = map(&[
+            ("te", "trailers"),
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+        ]);
+        assert_eq!(headers, expected);
     }
 
     #[test]
     fn without_a_credential_the_client_keeps_its_own() {
         let own = [("authorization", "Bearer own"), ("accept-encoding", "gzip")];
         let mut headers = map(&own);
-        prepare_request(
-            &mut headers,
-            Outgoing {
-                host: HeaderValue::from_static("a.example"),
-                authorization: None,
-            },
-        );
-        headers.remove(HOST);
+        prepare_request(&mut headers, None);
         assert_eq!(headers, map(&own));
     }
 

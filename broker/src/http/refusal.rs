@@ -5,7 +5,7 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
 };
-use lanyard_access::reason::RefusalReason;
+use lanyard_access::{object::ObjectKey, reason::RefusalReason};
 use serde_json::json;
 
 use super::request::RequestError;
@@ -22,54 +22,63 @@ pub(crate) struct Refusal {
     pub reason: &'static str,
     /// One sentence for a person.
     pub detail: String,
+    /// The AccessGrant that it is about, if it is about one.
+    pub grant: Option<ObjectKey>,
 }
 
 impl Refusal {
-    /// Refused by the rules.
-    pub(crate) fn decided(reason: RefusalReason) -> Self {
+    /// Refused by the rules; `grant` is what came nearest to allowing it.
+    pub(crate) fn decided(reason: RefusalReason, grant: Option<ObjectKey>) -> Self {
         Self {
-            status: StatusCode::FORBIDDEN,
-            reason: reason.as_str(),
-            detail: reason.message().to_owned(),
+            grant,
+            ..Self::plain(
+                StatusCode::FORBIDDEN,
+                reason.as_str(),
+                reason.message().to_owned(),
+            )
+        }
+    }
+
+    const fn plain(status: StatusCode, reason: &'static str, detail: String) -> Self {
+        Self {
+            status,
+            reason,
+            detail,
+            grant: None,
         }
     }
 
     /// The request cannot be recorded, and without a record nothing is done.
     pub(crate) fn not_recorded() -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            reason: "NotRecorded",
-            detail: "the request could not be recorded, and nothing is done without a record"
-                .to_owned(),
-        }
+        Self::plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "NotRecorded",
+            "the request could not be recorded, and nothing is done without a record".to_owned(),
+        )
     }
 
-    /// The credential cannot be had.
-    pub(crate) fn no_credential() -> Self {
-        Self {
-            status: StatusCode::BAD_GATEWAY,
-            reason: "CredentialUnavailable",
-            detail: "the credential that the grant names could not be obtained".to_owned(),
-        }
+    /// The credential cannot be had from its source.
+    pub(crate) fn no_credential(source: &ObjectKey) -> Self {
+        Self::plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "CredentialUnavailable",
+            format!("the credential of CredentialSource {source} could not be obtained"),
+        )
     }
 
     /// The grant ended in the meantime.
     pub(crate) fn grant_ended() -> Self {
-        Self::decided(RefusalReason::GrantEnded)
+        Self::decided(RefusalReason::GrantEnded, None)
     }
 
     /// The service cannot be reached, or its answer not be carried.
     pub(crate) fn service(detail: String) -> Self {
-        Self {
-            status: StatusCode::BAD_GATEWAY,
-            reason: "ServiceUnreachable",
-            detail,
-        }
+        Self::plain(StatusCode::BAD_GATEWAY, "ServiceUnreachable", detail)
     }
 
     /// The answer, as JSON.
     pub(crate) fn body(&self) -> Bytes {
-        let problem = json!({
+        let mut problem = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Refused"),
             "status": self.status.as_u16(),
@@ -77,6 +86,9 @@ impl Refusal {
             "reason": self.reason,
             "explain": EXPLAIN,
         });
+        if let Some(grant) = &self.grant {
+            problem["grant"] = grant.to_string().into();
+        }
         problem.to_string().into()
     }
 
@@ -103,19 +115,16 @@ impl Refusal {
 
 impl From<&RequestError> for Refusal {
     fn from(error: &RequestError) -> Self {
-        Self {
-            status: error.status(),
-            reason: match error {
-                RequestError::Method(_) => "MethodNotCarried",
-                RequestError::Upgrade => "UpgradeNotCarried",
-                RequestError::TransferCoding => "TransferCodingNotCarried",
-                RequestError::OtherHost { .. } | RequestError::OtherPort(_) => "HostMismatch",
-                RequestError::HostCount | RequestError::HostSyntax | RequestError::Target => {
-                    "RequestNotUnderstood"
-                }
-            },
-            detail: error.to_string(),
-        }
+        let reason = match error {
+            RequestError::Method(_) => "MethodNotCarried",
+            RequestError::Headers => "TooManyHeaders",
+            RequestError::TransferCoding => "TransferCodingNotCarried",
+            RequestError::OtherHost { .. } | RequestError::OtherPort(_) => "HostMismatch",
+            RequestError::HostCount | RequestError::HostSyntax | RequestError::Target => {
+                "RequestNotUnderstood"
+            }
+        };
+        Self::plain(error.status(), reason, error.to_string())
     }
 }
 
@@ -125,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_its_reason_and_what_to_type() {
-        let response: Response<Bytes> = Refusal::decided(RefusalReason::NoGrant).response();
+        let response: Response<Bytes> = Refusal::decided(RefusalReason::NoGrant, None).response();
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();

@@ -1,6 +1,9 @@
 //! The head of a service's reply, made fit for the agent.
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_ENCODING};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONNECTION, CONTENT_ENCODING, UPGRADE},
+};
 use thiserror::Error;
 
 use super::headers::prepare_reply;
@@ -19,15 +22,19 @@ pub(super) enum ReplyError {
     Encoded,
 }
 
-/// Makes a service's head that of the reply to the agent. `needles` are masked in it.
-pub(super) fn prepare(
-    status: StatusCode,
-    headers: &mut HeaderMap,
+/// Makes a service's head that of the reply to the agent. `needles` are masked in it. To another protocol it
+/// changes only if it `may_change`.
+pub(super) fn prepare<B>(
+    reply: &mut Response<B>,
     needles: Option<&Needles>,
+    may_change: bool,
 ) -> Result<(), ReplyError> {
-    if status == StatusCode::SWITCHING_PROTOCOLS {
+    let changes = reply.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if changes && !may_change {
         return Err(ReplyError::Protocol);
     }
+    let headers = reply.headers_mut();
+    let protocol = headers.get(UPGRADE).cloned().filter(|_| changes);
     if let Some(needles) = needles {
         if is_encoded(headers) {
             return Err(ReplyError::Encoded);
@@ -35,6 +42,10 @@ pub(super) fn prepare(
         scrub_headers(headers, needles);
     }
     prepare_reply(headers);
+    if let Some(protocol) = protocol {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
     Ok(())
 }
 
@@ -80,16 +91,29 @@ mod tests {
             .collect()
     }
 
+    fn prepared(
+        status: StatusCode,
+        headers: HeaderMap,
+        needles: Option<&Needles>,
+        may_change: bool,
+    ) -> Result<HeaderMap, ReplyError> {
+        let mut reply = Response::new(());
+        *reply.status_mut() = status;
+        *reply.headers_mut() = headers;
+        prepare(&mut reply, needles, may_change)?;
+        Ok(reply.into_parts().0.headers)
+    }
+
     #[test]
     fn the_secret_is_masked_in_values_and_taken_out_of_names() {
         let needles = Needles::of(b"SECRET-12345");
-        let mut headers = map(&[
+        let headers = map(&[
             ("x-echo", "Bearer SECRET-12345, again SECRET-12345"),
             ("x-secret-12345", "1"),
             ("x-base64", "QmVhcmVyIFNFQ1JFVC0xMjM0NQ=="),
             ("etag", "1"),
         ]);
-        prepare(StatusCode::OK, &mut headers, Some(&needles)).unwrap();
+        let headers = prepared(StatusCode::OK, headers, Some(&needles), false).unwrap();
         assert_eq!(headers["x-echo"], "Bearer ************, again ************");
         assert!(!headers.contains_key("x-secret-12345"));
         assert!(!format!("{headers:?}").contains("FNFQ1JFVC"));
@@ -100,16 +124,25 @@ mod tests {
     fn an_encoded_reply_is_refused_only_where_it_must_be_searched() {
         let needles = Needles::of(b"SECRET-12345");
         for (encoding, carried) in [("gzip", false), ("br", false), ("Identity", true)] {
-            let mut headers = map(&[("content-encoding", encoding)]);
-            let result = prepare(StatusCode::OK, &mut headers, Some(&needles));
+            let headers = map(&[("content-encoding", encoding)]);
+            let result = prepared(StatusCode::OK, headers.clone(), Some(&needles), false);
             assert_eq!(result.is_ok(), carried, "{encoding}");
-            assert!(prepare(StatusCode::OK, &mut headers, None).is_ok());
+            assert!(prepared(StatusCode::OK, headers, None, false).is_ok());
         }
     }
 
     #[test]
-    fn a_change_of_protocol_is_refused() {
-        let result = prepare(StatusCode::SWITCHING_PROTOCOLS, &mut HeaderMap::new(), None);
-        assert_eq!(result, Err(ReplyError::Protocol));
+    fn a_change_of_protocol_is_carried_only_where_it_was_asked_for() {
+        let changed = |may_change| {
+            let headers = map(&[
+                ("connection", "Upgrade, x-own"),
+                ("upgrade", "websocket"),
+                ("x-own", "1"),
+            ]);
+            prepared(StatusCode::SWITCHING_PROTOCOLS, headers, None, may_change)
+        };
+        assert_eq!(changed(false), Err(ReplyError::Protocol));
+        let expected = map(&[("connection", "upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(changed(true), Ok(expected));
     }
 }

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Uri, Version,
-    header::{HOST, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
@@ -13,6 +13,8 @@ use lanyard_access::{
 use lanyard_protocol::record::Request;
 use thiserror::Error;
 
+use crate::limits;
+
 /// A request that is understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -20,6 +22,8 @@ pub(super) struct Target {
     pub record: Request,
     /// Its target in origin form (RFC 9112, 3.2.1), or `*`.
     pub uri: Uri,
+    /// The protocol it asks to go on with, if the connection can change to one.
+    pub upgrade: Option<HeaderValue>,
 }
 
 /// Why a request is not understood, or not carried.
@@ -28,9 +32,9 @@ pub(crate) enum RequestError {
     /// A method that opens a tunnel or shows what was sent.
     #[error("the method {0} is not carried")]
     Method(Method),
-    /// The client asks for another protocol.
-    #[error("upgrades to another protocol are not carried")]
-    Upgrade,
+    /// More headers than are read.
+    #[error("the request has more than {} headers", limits::HEADERS)]
+    Headers,
     /// A coding other than `chunked`.
     #[error("a transfer coding other than `chunked` is not carried")]
     TransferCoding,
@@ -61,27 +65,38 @@ impl RequestError {
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Upgrade | Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::Headers => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::HostCount | Self::HostSyntax | Self::Target => StatusCode::BAD_REQUEST,
             Self::OtherHost { .. } | Self::OtherPort(_) => StatusCode::MISDIRECTED_REQUEST,
         }
     }
 }
 
-/// Checks the head of a request that came over a connection to `name` and `port`.
-pub(super) fn check(head: &Parts, name: &DnsName, port: Port) -> Result<Target, RequestError> {
+/// Checks the head of a request that came over a connection to `name` and `port`, encrypted or not.
+pub(super) fn check(
+    head: &Parts,
+    name: &DnsName,
+    port: Port,
+    is_encrypted: bool,
+) -> Result<Target, RequestError> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(RequestError::Method(head.method.clone()));
     }
-    if head.headers.contains_key(UPGRADE) {
-        return Err(RequestError::Upgrade);
+    if head.headers.len() > limits::HEADERS {
+        return Err(RequestError::Headers);
     }
     check_coding(&head.headers)?;
-    check_host(&head.headers, head.version, name, port)?;
+    check_host(head, name, port)?;
     if let Some(authority) = head.uri.authority() {
         // A URL in full stands above Host (RFC 9112, 3.2.2): both have to name this host.
         check_authority(authority, name, port)?;
-        if head.uri.scheme() != Some(&Scheme::HTTPS) {
+        let scheme = if is_encrypted {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        };
+        if head.uri.scheme() != Some(&scheme) {
             return Err(RequestError::Target);
         }
     }
@@ -99,7 +114,28 @@ pub(super) fn check(head: &Parts, name: &DnsName, port: Port) -> Result<Target, 
             path: target.path().to_owned(),
         },
         uri: Uri::from(target),
+        upgrade: upgrade(head),
     })
+}
+
+/// What a client of HTTP/1.1 asks its connection to change to (RFC 9110, 7.8). HTTP/2 is negotiated
+/// elsewhere, and an offer of it may be left unanswered (RFC 9113, 3.1).
+fn upgrade(head: &Parts) -> Option<HeaderValue> {
+    let asks = |value: &HeaderValue| {
+        let value = value.to_str().unwrap_or_default();
+        value
+            .split(',')
+            .any(|option| option.trim().eq_ignore_ascii_case("upgrade"))
+    };
+    let is_asked =
+        head.version == Version::HTTP_11 && head.headers.get_all(CONNECTION).iter().any(asks);
+    let mut protocols = head.headers.get_all(UPGRADE).iter();
+    match (protocols.next(), protocols.next()) {
+        (Some(protocol), None) if is_asked && !protocol.as_bytes().starts_with(b"h2") => {
+            Some(protocol.clone())
+        }
+        _ => None,
+    }
 }
 
 /// Whoever disagrees on the framing of a body can be made to see a request in it: one coding is carried.
@@ -112,17 +148,16 @@ fn check_coding(headers: &HeaderMap) -> Result<(), RequestError> {
     }
 }
 
-fn check_host(
-    headers: &HeaderMap,
-    version: Version,
-    name: &DnsName,
-    port: Port,
-) -> Result<(), RequestError> {
-    let mut hosts = headers.get_all(HOST).iter();
+fn check_host(head: &Parts, name: &DnsName, port: Port) -> Result<(), RequestError> {
+    let mut hosts = head.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host,
         // HTTP/1.0 has no Host; the connection says which host is meant.
-        (None, _) if version == Version::HTTP_10 => return Ok(()),
+        (None, _) if head.version == Version::HTTP_10 => return Ok(()),
+        // HTTP/2 has it in the target (RFC 9113, 8.3.1).
+        (None, _) if head.version == Version::HTTP_2 && head.uri.authority().is_some() => {
+            return Ok(());
+        }
         (None, _) | (Some(_), Some(_)) => return Err(RequestError::HostCount),
     };
     check_authority(&parse_authority(host)?, name, port)
@@ -172,6 +207,7 @@ mod tests {
             &head,
             &"api.example.com".parse().unwrap(),
             Port::new(443).unwrap(),
+            true,
         )
     }
 
@@ -206,12 +242,6 @@ mod tests {
                 StatusCode::METHOD_NOT_ALLOWED,
             ),
             ("TRACE", "/", vec![HOST], StatusCode::METHOD_NOT_ALLOWED),
-            (
-                "GET",
-                "/",
-                vec![HOST, ("upgrade", "websocket")],
-                StatusCode::NOT_IMPLEMENTED,
-            ),
             (
                 "POST",
                 "/",
@@ -256,5 +286,89 @@ mod tests {
         }
         assert!(checked("OPTIONS", "*", &[HOST]).is_ok());
         assert!(checked("POST", "/", &[HOST, ("transfer-encoding", "Chunked")]).is_ok());
+    }
+
+    #[test]
+    fn a_change_of_protocol_is_seen_where_it_is_asked_for() {
+        let upgrade = |headers: &[(&str, &str)]| {
+            let headers = [&[HOST], headers].concat();
+            checked("GET", "/", &headers).unwrap().upgrade
+        };
+        let asked = upgrade(&[
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "websocket"),
+        ]);
+        assert_eq!(asked.unwrap(), "websocket");
+        assert_eq!(upgrade(&[("upgrade", "websocket")]), None);
+        assert_eq!(
+            upgrade(&[("connection", "upgrade"), ("upgrade", "h2c")]),
+            None
+        );
+        let two = [
+            ("connection", "upgrade"),
+            ("upgrade", "a"),
+            ("upgrade", "b"),
+        ];
+        assert_eq!(upgrade(&two), None);
+    }
+
+    #[test]
+    fn a_scheme_is_that_of_the_connection() {
+        let request = |target: &str, is_encrypted| {
+            let request = http::Request::builder().uri(target).header("host", HOST.1);
+            let head = request.body(()).unwrap().into_parts().0;
+            let name = HOST.1.parse().unwrap();
+            check(&head, &name, Port::new(443).unwrap(), is_encrypted).is_ok()
+        };
+        for is_encrypted in [true, false] {
+            assert_eq!(
+                request("https://api.example.com/", is_encrypted),
+                is_encrypted
+            );
+            assert_eq!(
+                request("http://api.example.com/", is_encrypted),
+                !is_encrypted
+            );
+        }
+    }
+
+    #[test]
+    fn in_http2_the_target_names_the_host() {
+        let head = |target: &str, host: Option<&str>| {
+            let mut request = http::Request::builder()
+                .version(Version::HTTP_2)
+                .uri(target);
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            let head = request.body(()).unwrap().into_parts().0;
+            let name = HOST.1.parse().unwrap();
+            check(&head, &name, Port::new(443).unwrap(), true)
+        };
+        assert!(head("https://api.example.com/a", None).is_ok());
+        assert!(head("https://api.example.com/a", Some("api.example.com")).is_ok());
+        for (target, host) in [
+            ("https://other.example.com/a", None),
+            ("https://api.example.com/a", Some("other.example.com")),
+            ("https://api.example.com:444/a", None),
+        ] {
+            let error = head(target, host).unwrap_err();
+            assert_eq!(error.status(), StatusCode::MISDIRECTED_REQUEST, "{target}");
+        }
+        assert_eq!(head("/a", None), Err(RequestError::HostCount));
+    }
+
+    #[test]
+    fn headers_are_bounded() {
+        let many: Vec<(String, String)> = (0..limits::HEADERS)
+            .map(|number| (format!("x-{number}"), "1".to_owned()))
+            .collect();
+        let mut headers = vec![HOST];
+        headers.extend(
+            many.iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        );
+        let error = checked("GET", "/", &headers).unwrap_err();
+        assert_eq!(error, RequestError::Headers);
     }
 }

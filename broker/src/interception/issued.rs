@@ -34,6 +34,19 @@ pub(super) struct Signed {
     pub(super) renew_at: Timestamp,
 }
 
+/// How one name is spoken for: without HTTP/2, and with it.
+#[derive(Clone)]
+struct Configs {
+    http1: Arc<ServerConfig>,
+    both: Arc<ServerConfig>,
+}
+
+impl Configs {
+    fn of(&self, http2: bool) -> Arc<ServerConfig> {
+        Arc::clone(if http2 { &self.both } else { &self.http1 })
+    }
+}
+
 /// An intermediate for a set of names.
 pub(super) struct Issued {
     pub(super) names: BTreeSet<DnsName>,
@@ -44,7 +57,7 @@ pub(super) struct Issued {
     certificate: CertificateDer<'static>,
     not_after: OffsetDateTime,
     leaf: Arc<KeyPair>,
-    configs: Mutex<BTreeMap<DnsName, Arc<ServerConfig>>>,
+    configs: Mutex<BTreeMap<DnsName, Configs>>,
 }
 
 impl Issued {
@@ -72,14 +85,25 @@ impl Issued {
         })
     }
 
-    /// The configuration that serves that name; made once.
-    pub(super) fn config(&self, name: &DnsName) -> Result<Arc<ServerConfig>, InterceptionError> {
+    /// The configuration that serves that name, and offers HTTP/2 or not; made once.
+    pub(super) fn config(
+        &self,
+        name: &DnsName,
+        http2: bool,
+    ) -> Result<Arc<ServerConfig>, InterceptionError> {
         let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = configs.get(name) {
-            return Ok(Arc::clone(config));
+        if let Some(known) = configs.get(name) {
+            return Ok(known.of(http2));
         }
-        let config = Arc::new(self.make_config(name)?);
-        configs.insert(name.clone(), Arc::clone(&config));
+        let http1 = self.make_config(name)?;
+        let mut both = http1.clone();
+        both.alpn_protocols.insert(0, b"h2".to_vec());
+        let made = Configs {
+            http1: Arc::new(http1),
+            both: Arc::new(both),
+        };
+        let config = made.of(http2);
+        configs.insert(name.clone(), made);
         Ok(config)
     }
 

@@ -106,7 +106,7 @@ fn to_look_up(scope: &Scope, query: &[u8]) -> Option<Question> {
 
 /// What a name is answered with is told before it is answered, so that a connection to it finds its name.
 async fn observed_reply(broker: &Broker, question: &Question) -> Option<Vec<u8>> {
-    let found = match upstream::addresses(&question.name).await {
+    let found = match upstream::lookup::addresses(&question.name).await {
         Some(Ok(addresses)) => Found::of(addresses),
         Some(Err(_)) => Found::Nothing,
         None => Found::Silence,

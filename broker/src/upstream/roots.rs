@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::{
     ClientConfig, RootCertStore,
-    client::Resumption,
+    client::{Resumption, WebPkiServerVerifier},
     crypto::CryptoProvider,
     pki_types::{CertificateDer, pem::PemObject},
 };
@@ -25,12 +25,24 @@ pub(crate) enum RootsError {
     Use(#[from] rustls::Error),
 }
 
+/// The versions of HTTP that a service is offered (RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Alpn {
+    /// HTTP/2, else HTTP/1.1.
+    Both,
+    /// HTTP/1.1 alone.
+    Http1,
+}
+
 /// The system's roots, read when they are first needed.
 #[derive(Debug)]
 pub(crate) struct Roots {
     provider: Arc<CryptoProvider>,
-    system: OnceCell<Arc<ClientConfig>>,
+    system: OnceCell<Arc<WebPkiServerVerifier>>,
 }
+
+/// How many sessions of one grant can be resumed.
+const SESSIONS: usize = 8;
 
 impl Roots {
     /// Nothing is read yet.
@@ -41,30 +53,40 @@ impl Roots {
         }
     }
 
-    /// How a service is spoken to: checked by `bundle` (PEM) if there is one, else by the system's roots.
+    /// How a service is spoken to under one grant: checked by `bundle` (PEM) if there is one, else by the
+    /// system's roots. Each call gives a configuration with tickets of its own: one would link connections of
+    /// different principals.
     pub(crate) async fn client_config(
         &self,
         bundle: Option<&str>,
-    ) -> Result<Arc<ClientConfig>, RootsError> {
-        if let Some(bundle) = bundle {
-            return self.config(parse_bundle(bundle)?);
-        }
-        let system = self.system.get_or_try_init(|| async {
-            let roots = spawn_blocking(system_roots).await;
-            self.config(roots.map_err(|_| RootsError::NoSystemRoots)??)
-        });
-        system.await.cloned()
-    }
-
-    fn config(&self, roots: RootCertStore) -> Result<Arc<ClientConfig>, RootsError> {
+        alpn: Alpn,
+    ) -> Result<ClientConfig, RootsError> {
+        let verifier = if let Some(bundle) = bundle {
+            self.verifier(parse_bundle(bundle)?)?
+        } else {
+            let system = self.system.get_or_try_init(|| async {
+                let roots = spawn_blocking(system_roots).await;
+                self.verifier(roots.map_err(|_| RootsError::NoSystemRoots)??)
+            });
+            Arc::clone(system.await?)
+        };
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
+            .with_webpki_verifier(verifier)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // A ticket would link connections of different principals.
-        config.resumption = Resumption::disabled();
-        Ok(Arc::new(config))
+        config.alpn_protocols = match alpn {
+            Alpn::Both => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Alpn::Http1 => vec![b"http/1.1".to_vec()],
+        };
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(config)
+    }
+
+    fn verifier(&self, roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, RootsError> {
+        let provider = Arc::clone(&self.provider);
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|_| RootsError::NoSystemRoots)
     }
 }
 

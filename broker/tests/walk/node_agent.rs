@@ -38,6 +38,7 @@ pub(crate) struct Knowledge {
     pub images: BTreeMap<u64, Image>,
     /// Without one, credentials cannot be obtained.
     pub secret: Option<Vec<u8>>,
+    pub version: u64,
     /// While false, nothing is recorded.
     pub records: bool,
 }
@@ -72,6 +73,7 @@ impl NodeAgent {
         let knowledge = watch::Sender::new(Knowledge {
             images: BTreeMap::new(),
             secret: None,
+            version: 1,
             records: true,
         });
         let (states, new_states) = mpsc::unbounded_channel();
@@ -265,10 +267,14 @@ impl Side {
     }
 
     fn secret(&self) -> answer::Answer {
-        match &self.knowledge.borrow().secret {
-            Some(value) => answer::Answer::Secret(Secret {
-                value: value.clone(),
-            }),
+        let known = self.knowledge.borrow();
+        match &known.secret {
+            Some(value) => {
+                let mut secret = Secret::default();
+                secret.value.clone_from(value);
+                secret.version = known.version;
+                answer::Answer::Secret(secret)
+            }
             None => answer::Answer::Failed("the file of the secret is not there".into()),
         }
     }

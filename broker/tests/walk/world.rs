@@ -23,7 +23,9 @@ use lanyard_node_agent_abi::{
     process::level,
     tag::{Tag, side},
 };
-use lanyard_protocol::broker::{Grant, Injection, Level, NameBinding, Protocol, ScopeState};
+use lanyard_protocol::broker::{
+    BearerInjection, Grant, Injection, Level, NameBinding, Protocol, ScopeState, injection::Way,
+};
 use tokio::{
     net::{TcpSocket, TcpStream, UnixStream},
     sync::watch,
@@ -218,6 +220,12 @@ impl World {
     }
 }
 
+/// How a credential is put in.
+#[expect(clippy::unnecessary_wraps, reason = "the field of a grant is optional")]
+pub(crate) fn injected(way: Way) -> Option<Injection> {
+    Some(Injection { way: Some(way) })
+}
+
 fn https_grant(port: u16, ca_bundle: String) -> Grant {
     Grant {
         key: "default/api".into(),
@@ -230,8 +238,10 @@ fn https_grant(port: u16, ca_bundle: String) -> Grant {
         allow_private: true,
         ca_bundle,
         credential: "default/token".into(),
-        injection: Injection::Bearer.into(),
+        injection: injected(Way::Bearer(BearerInjection {})),
         ends_at_boot_ns: boot_nanos(SignedDuration::from_hours(1)),
+        passthrough: false,
+        http: Vec::new(),
     }
 }
 
@@ -243,7 +253,7 @@ pub(crate) fn tcp_grant(address: SocketAddr) -> Grant {
         port: address.port().into(),
         protocol: Protocol::Tcp.into(),
         credential: String::new(),
-        injection: Injection::None.into(),
+        injection: None,
         ca_bundle: String::new(),
         uid: "u2".into(),
         ..https_grant(1, String::new())

@@ -15,11 +15,13 @@ use super::OutputArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A URL is https://HOST[:PORT]/, tcp://ADDRESS:PORT or udp://ADDRESS:PORT.
+A URL is https://HOST[:PORT]/PATH, http://HOST[:PORT]/PATH, tcp://HOST:PORT or udp://ADDRESS:PORT. Without a
+path, only the host and port are looked at.
 
 Examples:
   lanyard explain
   lanyard explain --as deploy-bot https://api.example.com/v1
+  lanyard explain --as deploy-bot -X DELETE https://api.example.com/orders/7
   lanyard explain --as deploy-bot tcp://192.0.2.7:5432")]
 pub(crate) struct ExplainArgs {
     /// The last refusal; this is also what is meant when nothing is named
@@ -38,6 +40,10 @@ pub(crate) struct ExplainArgs {
     /// The id of a record, as `audit tail -o json` shows it; with --as a URL
     #[arg(id = "event", value_name = "EVENT_ID|URL")]
     pub(crate) named: Option<String>,
+
+    /// The method of the request that the URL is for
+    #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -71,13 +77,15 @@ pub(crate) struct Target {
     pub(crate) protocol: Protocol,
     pub(crate) host: Host,
     pub(crate) port: Port,
+    /// Of a request, without the query.
+    pub(crate) path: Option<String>,
 }
 
 /// Why a text is not a [`Target`].
 #[derive(Debug, Error)]
 pub(crate) enum ParseTargetError {
     #[error(
-        "`{0}` is not a URL of the kind https://HOST/, tcp://ADDRESS:PORT or udp://ADDRESS:PORT"
+        "`{0}` is not a URL of the kind https://HOST/PATH, http://HOST/PATH, tcp://HOST:PORT or udp://ADDRESS:PORT"
     )]
     Scheme(String),
     #[error("`{0}` names no port")]
@@ -91,17 +99,19 @@ pub(crate) enum ParseTargetError {
 impl FromStr for Target {
     type Err = ParseTargetError;
 
-    /// What stands behind the host is of no account: grants are for hosts.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unknown = || ParseTargetError::Scheme(text.to_owned());
         let (scheme, rest) = text.split_once("://").ok_or_else(unknown)?;
         let (protocol, usual) = match scheme.to_ascii_lowercase().as_str() {
             "https" => (Protocol::Https, Some(443)),
+            "http" => (Protocol::Http, Some(80)),
             "tcp" => (Protocol::Tcp, None),
             "udp" => (Protocol::Udp, None),
             _ => return Err(unknown()),
         };
         let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let path = rest[place.len()..].split(['?', '#']).next();
+        let is_request = matches!(protocol, Protocol::Https | Protocol::Http);
         let (host, port) = split_port(place);
         let port = match port {
             Some(port) => port
@@ -112,6 +122,9 @@ impl FromStr for Target {
         Ok(Self {
             protocol,
             host: host.parse()?,
+            path: path
+                .filter(|path| is_request && !path.is_empty())
+                .map(str::to_owned),
             port: Port::new(port).map_err(|_| ParseTargetError::Port(text.to_owned()))?,
         })
     }
@@ -160,7 +173,7 @@ mod tests {
     fn what_is_not_understood_is_refused() {
         for bad in [
             "api.example.com",
-            "http://a.example/",
+            "ftp://a.example/",
             "tcp://192.0.2.7",
             "tcp://192.0.2.7:0",
             "tcp://192.0.2.7:65536",

@@ -41,10 +41,11 @@ pub(super) fn line(record: &Record) -> Line {
             process,
             destination,
             grants,
+            name,
         } => line
             .allowed()
             .by(process)
-            .what(format!("connect to {destination}"))
+            .what(connection(Some(*destination), name.as_ref()))
             .under(joined(grants)),
         Event::ConnectionRefused {
             scope: _,

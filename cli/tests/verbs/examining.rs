@@ -12,15 +12,17 @@ use crate::fake::{FakeNodeAgent, lanyard, nobody, text};
 
 #[test]
 fn what_would_happen_is_asked_by_agent_and_url() {
-    for (url, host, port, protocol) in [
+    for (url, host, port, protocol, path) in [
         (
             "https://api.example.com/v1?q=x",
             "api.example.com",
             443,
             "HTTPS",
+            "/v1",
         ),
-        ("tcp://192.0.2.7:5432", "192.0.2.7", 5432, "TCP"),
-        ("udp://[2001:db8::1]:5000", "2001:db8::1", 5000, "UDP"),
+        ("http://api.example.com", "api.example.com", 80, "HTTP", ""),
+        ("tcp://192.0.2.7:5432", "192.0.2.7", 5432, "TCP", ""),
+        ("udp://[2001:db8::1]:5000", "2001:db8::1", 5000, "UDP", ""),
     ] {
         let fake = FakeNodeAgent::start(|mut asked| {
             asked.answer(Reply::Explanation(Explanation {
@@ -36,6 +38,8 @@ fn what_would_happen_is_asked_by_agent_and_url() {
             host: host.into(),
             port,
             protocol: protocol.into(),
+            method: if path.is_empty() { "" } else { "GET" }.into(),
+            path: path.into(),
         };
         let what = Some(What::Attempt(attempt));
         assert_eq!(verb, Verb::Explain(Explain { what }));

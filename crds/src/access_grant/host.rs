@@ -21,7 +21,8 @@ const HOST_BITS: &str =
 const EVERYTHING: &str = "is every address there is: write the networks that are meant";
 const HOLDS_IPV4: &str = "holds every IPv4 address in its IPv6 form (::ffff:0:0/96): write a longer prefix, and IPv4 networks by themselves";
 const ONE_BY_ONE: &str = "is a network of loopback, link-local or multicast addresses, which are granted one by one: write the one address that is meant";
-const VIRTUAL_ADDRESS: &str = "is among the virtual addresses that Lanyard hands out for names: write the name, with the protocol HTTPS";
+const VIRTUAL_ADDRESS: &str =
+    "is among the virtual addresses that Lanyard hands out for names: write the name";
 
 /// Networks whose addresses are granted one by one: loopback, link-local (where clouds answer with
 /// credentials) and multicast.
@@ -83,17 +84,18 @@ pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn check(text: &str, protocol: Protocol) -> Result<Host, String> {
     let host: Host = text.parse().map_err(|error| format!("{error}"))?;
     match (protocol, &host) {
-        (Protocol::Https, Host::Address(_) | Host::Network(_)) => Err(NEEDS_NAME.to_owned()),
-        (Protocol::Tcp | Protocol::Udp, Host::Name(_)) => Err(NEEDS_ADDRESS.to_owned()),
+        (Protocol::Https | Protocol::Http, Host::Address(_) | Host::Network(_)) => {
+            Err(NEEDS_NAME.to_owned())
+        }
+        (Protocol::Udp, Host::Name(_)) => Err(NEEDS_ADDRESS.to_owned()),
         (Protocol::Tcp | Protocol::Udp, Host::Address(address)) if is_virtual(*address) => {
             Err(VIRTUAL_ADDRESS.to_owned())
         }
         (Protocol::Tcp | Protocol::Udp, Host::Network(network)) => {
             check_network(network).map(|()| host)
         }
-        (Protocol::Https, Host::Name(_)) | (Protocol::Tcp | Protocol::Udp, Host::Address(_)) => {
-            Ok(host)
-        }
+        (Protocol::Https | Protocol::Http | Protocol::Tcp, Host::Name(_))
+        | (Protocol::Tcp | Protocol::Udp, Host::Address(_)) => Ok(host),
     }
 }
 
@@ -111,8 +113,8 @@ fn check_network(network: &Prefix) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) const NEEDS_NAME: &str = "is an address or a network, and HTTPS needs a name to verify the service's certificate by: write the DNS name, or the protocol TCP";
-pub(super) const NEEDS_ADDRESS: &str = "is a name, and TCP and UDP need an address or a network, since the kernel looks up no names: write the IP address, or the protocol HTTPS";
+pub(super) const NEEDS_NAME: &str = "is an address or a network, and HTTPS and HTTP need a name, which each request is held to: write the DNS name, or the protocol TCP";
+pub(super) const NEEDS_ADDRESS: &str = "is a name, and UDP needs an address or a network, since the kernel looks up no names: write the IP address";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,8 @@
 //! What a grant opens.
 
 use lanyard_access::{
-    grant::{Protocol as CheckedProtocol, Resource as CheckedResource},
+    grant::{Protocol as CheckedProtocol, Resource as CheckedResource, Tls as CheckedTls},
+    http::HttpRule as CheckedRule,
     port::Port,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -9,7 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::host::{self, NEEDS_ADDRESS, NEEDS_NAME};
+use super::{
+    host::{self, NEEDS_ADDRESS, NEEDS_NAME},
+    http::HttpRule,
+};
 use crate::{
     field::FieldErrors,
     rule::{fixed, rule_of},
@@ -21,9 +25,9 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules()))]
 pub struct Resource {
-    /// With the protocol HTTPS the exact DNS name of the service, for example api.example.com; a name is
-    /// no wildcard: write a grant for each host. With the protocols TCP and UDP an IP address, or a
-    /// network as ADDRESS/LENGTH, for example 10.1.0.0/16. A network never opens the loopback and
+    /// The exact DNS name of the service, for example api.example.com; a name is no wildcard: write a grant
+    /// for each host. With the protocols TCP and UDP also an IP address, or a network as ADDRESS/LENGTH,
+    /// for example 10.1.0.0/16; UDP takes no name. A network never opens the loopback and
     /// link-local addresses in it (there clouds answer with credentials), nor the virtual ones that
     /// Lanyard hands out for names: the first two need a grant that names the very address.
     #[schemars(schema_with = "super::host::schema")]
@@ -34,16 +38,30 @@ pub struct Resource {
     #[schemars(schema_with = "crate::text::port")]
     pub port: u16,
     /// How the agent speaks to the service. `HTTPS`: HTTP over TLS to a name; each request is decided by
-    /// itself, and a credential can be put in. `TCP`: connections to an address or a network, each
-    /// allowed by the kernel as a whole. `UDP`: datagrams to and from an address or a network, each
-    /// allowed by the kernel.
+    /// itself, and a credential can be put in; `http://` URLs of that name are carried over TLS too, at
+    /// port 80 where the service's is 443. `HTTP`: HTTP in the clear to a name; each request is decided by
+    /// itself, and no credential can be put in. `TCP`: connections to a name, an address or a network, each
+    /// allowed as a whole and not read. `UDP`: datagrams to and from an address or a network, each allowed
+    /// by the kernel.
     pub protocol: Protocol,
+    /// What becomes of TLS on its way, with the protocol HTTPS. `Terminate`, which is also meant without
+    /// it: Lanyard ends it and begins it anew, so that each request is decided. `Passthrough`: it is carried
+    /// as it is, for clients that check for the service's own certificate; Lanyard sees the name alone that
+    /// the client begins with, decides nothing by request, and puts no credential in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Tls")]
+    pub tls: Option<Tls>,
+    /// Which requests are allowed, by method and path: what one of the rules allows, and every request
+    /// without rules. With the protocols HTTPS and HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub http: Vec<HttpRule>,
     /// Whether the name may lead to a private, loopback or link-local address. Without it, a name
     /// that resolves to one is refused. An address that is written as host is always taken as it is.
     #[serde(default)]
     pub allow_private: bool,
     /// PEM certificates that the service's own must chain to, for a service with a private authority.
-    /// Without it, the roots of the system hold. Only with the protocol HTTPS.
+    /// Without it, the roots of the system hold. Only with the protocol HTTPS where Lanyard ends TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::text::certificates")]
     pub ca_bundle: Option<String>,
@@ -55,29 +73,52 @@ pub struct Resource {
 pub enum Protocol {
     /// HTTP over TLS to a name: each request is decided by itself, and a credential can be put in.
     Https,
-    /// TCP to an address or a network, allowed by the kernel connection by connection.
+    /// HTTP in the clear to a name: each request is decided by itself.
+    Http,
+    /// TCP to a name, an address or a network, allowed connection by connection.
     Tcp,
     /// UDP to an address or a network, allowed by the kernel datagram by datagram.
     Udp,
 }
 
-const NO_CERTIFICATES: &str = "is only for the protocol HTTPS: Lanyard verifies no certificate in a connection that the kernel alone carries";
+/// What becomes of TLS on its way.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tls {
+    /// Lanyard ends it and begins it anew.
+    Terminate,
+    /// It is carried as it is.
+    Passthrough,
+}
 
-fn rules() -> [Value; 4] {
+const TLS_OF_HTTPS: &str = "is only for the protocol HTTPS";
+const RULES_OF_HTTP: &str = "is only for the protocols HTTPS and HTTP, and not with `tls: Passthrough`: Lanyard sees no requests in other connections";
+const NO_CERTIFICATES: &str = "is only for the protocol HTTPS, and not with `tls: Passthrough`: Lanyard verifies no certificate in other connections";
+
+fn rules() -> [Value; 6] {
     [
         rule_of(
             "host",
-            "self.protocol != 'HTTPS' || !(isIP(self.host) || isCIDR(self.host))",
+            "!(self.protocol in ['HTTPS', 'HTTP']) || !(isIP(self.host) || isCIDR(self.host))",
             NEEDS_NAME,
         ),
         rule_of(
             "host",
-            "self.protocol == 'HTTPS' || isIP(self.host) || isCIDR(self.host)",
+            "self.protocol != 'UDP' || isIP(self.host) || isCIDR(self.host)",
             NEEDS_ADDRESS,
         ),
         rule_of(
+            "tls",
+            "self.protocol == 'HTTPS' || !has(self.tls)",
+            TLS_OF_HTTPS,
+        ),
+        rule_of(
+            "http",
+            "!has(self.http) || size(self.http) == 0 || (self.protocol in ['HTTPS', 'HTTP'] && (!has(self.tls) || self.tls == 'Terminate'))",
+            RULES_OF_HTTP,
+        ),
+        rule_of(
             "caBundle",
-            "self.protocol == 'HTTPS' || !has(self.caBundle)",
+            "!has(self.caBundle) || (self.protocol == 'HTTPS' && (!has(self.tls) || self.tls == 'Terminate'))",
             NO_CERTIFICATES,
         ),
         fixed(),
@@ -92,6 +133,7 @@ impl From<Protocol> for CheckedProtocol {
     fn from(protocol: Protocol) -> Self {
         match protocol {
             Protocol::Https => Self::Https,
+            Protocol::Http => Self::Http,
             Protocol::Tcp => Self::Tcp,
             Protocol::Udp => Self::Udp,
         }
@@ -113,17 +155,45 @@ impl Resource {
         if let Some(Err(message)) = ca_bundle.map(|text| self.check_ca_bundle(text)) {
             errors.add(format!("{path}.caBundle"), message);
         }
+        if self.tls.is_some() && self.protocol != Protocol::Https {
+            errors.add(format!("{path}.tls"), TLS_OF_HTTPS);
+        }
+        let http = self.check_http(path, errors);
         Some(CheckedResource {
             host: host?,
             port: port?,
             protocol: self.protocol.into(),
+            tls: match self.tls {
+                Some(Tls::Passthrough) => CheckedTls::Passthrough,
+                Some(Tls::Terminate) | None => CheckedTls::Terminate,
+            },
+            http: http?,
             allow_private: self.allow_private,
             ca_bundle: self.ca_bundle.clone(),
         })
     }
 
+    fn check_http(&self, path: &str, errors: &mut FieldErrors) -> Option<Vec<CheckedRule>> {
+        let sees_requests = match self.protocol {
+            Protocol::Https => !self.is_passed_through(),
+            Protocol::Http => true,
+            Protocol::Tcp | Protocol::Udp => false,
+        };
+        if !self.http.is_empty() && !sees_requests {
+            errors.add(format!("{path}.http"), RULES_OF_HTTP);
+        }
+        let rules = self.http.iter().enumerate();
+        let rules = rules.map(|(index, rule)| rule.check(&format!("{path}.http[{index}]"), errors));
+        rules.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// Whether nobody ends TLS on its way.
+    pub(super) fn is_passed_through(&self) -> bool {
+        self.tls == Some(Tls::Passthrough)
+    }
+
     fn check_ca_bundle(&self, text: &str) -> Result<(), String> {
-        if self.protocol != Protocol::Https {
+        if self.protocol != Protocol::Https || self.is_passed_through() {
             return Err(NO_CERTIFICATES.to_owned());
         }
         if text.contains("PRIVATE KEY-----") {

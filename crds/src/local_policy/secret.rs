@@ -29,15 +29,18 @@ impl fmt::Display for SecretKey {
     }
 }
 
-/// The file that holds a secret: an absolute path without `.` or `..`.
+/// Where a secret is on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretFile(PathBuf);
-
-impl SecretFile {
-    /// The path.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
+pub enum SecretPlace {
+    /// A file that holds it: an absolute path without `.` or `..`.
+    File(PathBuf),
+    /// A program that prints it.
+    Command {
+        /// The program: an absolute path without `.` or `..`.
+        program: PathBuf,
+        /// What it is called with.
+        arguments: Vec<String>,
+    },
 }
 
 /// An entry as it is written.
@@ -46,22 +49,26 @@ impl SecretFile {
 pub(super) struct Written {
     #[schemars(length(min = 1, max = 571))]
     secret: String,
+    #[serde(default)]
     #[schemars(length(min = 1, max = 4095))]
-    file: String,
+    file: Option<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "crate::text::command")]
+    command: Vec<String>,
 }
 
 /// The checked form of each entry that is in order; the others are noted.
 pub(super) fn check(
     written: Vec<Written>,
     errors: &mut FieldErrors,
-) -> BTreeMap<SecretKey, SecretFile> {
+) -> BTreeMap<SecretKey, SecretPlace> {
     let entries = written
         .into_iter()
         .enumerate()
         .filter_map(|(index, entry)| {
             let key = errors.keep(format!("secrets[{index}].secret"), check_key(&entry.secret));
-            let file = errors.keep(format!("secrets[{index}].file"), check_file(&entry.file));
-            Some((key?, file?))
+            let place = check_place(&entry, &format!("secrets[{index}]"), errors);
+            Some((key?, place?))
         });
     entries.collect()
 }
@@ -82,7 +89,27 @@ fn check_key(text: &str) -> Result<SecretKey, String> {
     })
 }
 
-fn check_file(text: &str) -> Result<SecretFile, String> {
+const ONE_PLACE: &str = "exactly one of file and command must be set: a file that holds the secret, or a program that prints it";
+
+fn check_place(entry: &Written, path: &str, errors: &mut FieldErrors) -> Option<SecretPlace> {
+    match (&entry.file, entry.command.as_slice()) {
+        (Some(file), []) => errors
+            .keep(format!("{path}.file"), check_file(file))
+            .map(SecretPlace::File),
+        (None, [program, arguments @ ..]) => errors
+            .keep(format!("{path}.command[0]"), check_file(program))
+            .map(|program| SecretPlace::Command {
+                program,
+                arguments: arguments.to_vec(),
+            }),
+        (Some(_), [_, ..]) | (None, []) => {
+            errors.add(format!("{path}.file"), ONE_PLACE);
+            None
+        }
+    }
+}
+
+fn check_file(text: &str) -> Result<PathBuf, String> {
     let path = Path::new(text);
     let is_plain = path
         .components()
@@ -92,5 +119,5 @@ fn check_file(text: &str) -> Result<SecretFile, String> {
             "`{text}` is not the absolute path of a file; begin with / and leave out .. and a final /"
         ));
     }
-    Ok(SecretFile(path.to_owned()))
+    Ok(path.to_owned())
 }

@@ -67,6 +67,9 @@ fn text() -> impl Strategy<Value = String> {
         "(0|1|127|128|169|192|198|224)[.](0|19|128|254)[.]0[.]0/[0-9]{1,2}",
         "(::|8000::|fe80::|ff00::|::8000:0:0|::fffe:0:0|fd6c:616e:7961:7264::)/[0-9]{1,3}",
         "(/[.a-z]{0,3}){1,4}",
+        "(/([{}*.;%a-z]{0,3}|[{][a-z_]{1,2}[}]|[*]{1,2})){1,4}",
+        "(SEC-|sec-)?(host|te|via|date|x-key|X-KEY)",
+        "[A-Z-]{1,4}|TRACE|CONNECT",
         "([0-9]{1,12}(h|m|s|ms)){1,4}",
         "\\PC{1,12}",
     ]
@@ -82,6 +85,9 @@ proptest! {
         admitted_is_readable(kind, &[("/resource/host", json!(text))]);
         admitted_is_readable(kind, &[("/resource/host", json!(text)), ("/resource/protocol", json!("TCP"))]);
         admitted_is_readable(kind, &[("/resource/host", json!(text)), ("/resource/protocol", json!("UDP"))]);
+        admitted_is_readable(kind, &[("/resource/host", json!(text)), ("/resource/protocol", json!("HTTP"))]);
+        admitted_is_readable(kind, &[("/resource/http", json!([{ "path": text }]))]);
+        admitted_is_readable(kind, &[("/resource/http", json!([{ "methods": [text] }]))]);
         admitted_is_readable(kind, &[("/duration", json!(text))]);
         admitted_is_readable(kind, &[("/credentialRef", json!({ "name": text }))]);
         admitted_is_readable(kind, &[("/credentialRef", json!({ "name": "one", "namespace": text }))]);
@@ -127,6 +133,10 @@ proptest! {
         for field in ["/secretKey/name", "/secretKey/key", "/allowedHosts/0"] {
             admitted_is_readable(kind, &[(field, json!(text))]);
         }
+        let header = json!({ "type": "Header", "header": { "name": text, "prefix": text } });
+        admitted_is_readable(kind, &[("/injection", header)]);
+        let query = json!({ "type": "Query", "query": { "parameter": text } });
+        admitted_is_readable(kind, &[("/injection", query)]);
         admitted_is_readable(kind, &[("/allowedConsumers", json!({ "namespaces": [text] }))]);
         admitted_is_readable(kind, &[("/allowedConsumers", json!({ "identities": [text] }))]);
     }

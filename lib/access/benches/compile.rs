@@ -11,10 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use lanyard_access::{
     approval::{Approval, Verdict},
     compile::{Change, Compiler, Written, compile},
-    decide::{Request, decide},
+    decide::{Asks, Request, decide},
     digest::Sha256Digest,
     evidence::EvidenceLevel,
-    grant::{Grant, Protocol, Resource},
+    grant::{Grant, Protocol, Resource, Tls},
     host::Host,
     identity::{Enforcement, Identity, ProcessAccess},
     lifetime::{GrantDuration, Lifetime},
@@ -145,7 +145,7 @@ fn decisions(grants: usize) {
                     level: EvidenceLevel::Image,
                     host: &hosts[number],
                     port,
-                    protocol: Protocol::Https,
+                    asks: Asks::Protocol(Protocol::Https),
                 };
                 black_box(decide(agent, black_box(&request), now()));
             }
@@ -272,6 +272,8 @@ impl World {
                 host: host(number * 37 % HOSTS),
                 port: Port::new(443).expect("a port"),
                 protocol: Protocol::Https,
+                tls: Tls::Terminate,
+                http: Vec::new(),
                 allow_private: false,
                 ca_bundle: None,
             },

@@ -21,7 +21,7 @@ pub use self::{
 };
 use crate::{
     approval::Approval,
-    credential::CredentialSource,
+    credential::{CredentialSource, GrantedCredential},
     desired::{Desired, DesiredAgent, GrantStanding, LiveGrant},
     grant::Grant,
     identity::Identity,
@@ -56,12 +56,18 @@ pub fn compile(written: Written, now: Timestamp) -> Desired {
 /// What one agent may reach, from all of its grants and where each of them stands.
 pub fn agent_of<'a>(
     identity: &Identity,
+    credentials: &BTreeMap<ObjectKey, CredentialSource>,
     grants: impl Iterator<Item = (&'a Grant, GrantStanding)>,
 ) -> DesiredAgent {
     let live = grants.filter_map(|(grant, standing)| {
         let ends_at = standing
             .ends_at
             .filter(|_| standing.reason == GrantReason::Active)?;
+        // A grant whose credential is not written gives nothing, whatever was said of its standing.
+        let credential = match &grant.credential {
+            Some(key) => Some(granted(credentials.get(key)?)),
+            None => None,
+        };
         Some(LiveGrant {
             key: grant.key.clone(),
             uid: grant.uid.clone(),
@@ -70,7 +76,7 @@ pub fn agent_of<'a>(
                 .requires
                 .unwrap_or_else(|| identity.default_requirement()),
             resource: grant.resource.clone(),
-            credential: grant.credential.clone(),
+            credential,
             ends_at,
         })
     });
@@ -83,6 +89,13 @@ pub fn agent_of<'a>(
         enforcement: identity.enforcement,
         process_access: identity.process_access,
         grants: live,
+    }
+}
+
+fn granted(source: &CredentialSource) -> GrantedCredential {
+    GrantedCredential {
+        source: source.key.clone(),
+        injection: source.injection.clone(),
     }
 }
 

@@ -1,6 +1,12 @@
 //! Where a credential comes from and who may have it used, checked. The secret itself is never here.
 
+mod text;
+
 use std::collections::BTreeSet;
+
+pub use self::text::{
+    HeaderName, ParseHeaderError, ParseParameterError, QueryParameter, STRUCTURAL_HEADERS,
+};
 
 use crate::{
     host::DnsName,
@@ -52,11 +58,43 @@ pub enum Source {
         /// The key within it.
         key: String,
     },
+    /// A static user name and password (RFC 7617), kept by the authority as the keys `username` and
+    /// `password` of one secret, as Kubernetes' own type for them has it.
+    Basic {
+        /// The name of the secret, in the source's own namespace.
+        name: ObjectName,
+    },
 }
 
 /// How a credential is put into a request; one variant for each way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Injection {
     /// `Authorization: Bearer TOKEN` (RFC 6750, 2.1).
     Bearer,
+    /// A header of its own.
+    Header {
+        /// Its name, in lower case.
+        name: HeaderName,
+        /// What stands before the secret, with the space between them if there is one.
+        prefix: String,
+    },
+    /// `Authorization: Basic` (RFC 7617).
+    Basic {
+        /// The user name; that of the credential itself when absent.
+        username: Option<String>,
+    },
+    /// A parameter of the URL's query.
+    Query {
+        /// Its name.
+        parameter: QueryParameter,
+    },
+}
+
+/// A credential that a live grant lets the broker put into requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedCredential {
+    /// The `CredentialSource`.
+    pub source: ObjectKey,
+    /// How it is put in.
+    pub injection: Injection,
 }

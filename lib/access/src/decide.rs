@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use crate::{
     desired::{DesiredAgent, LiveGrant},
     evidence::EvidenceLevel,
-    grant::Protocol,
+    grant::{Protocol, Tls},
     host::Host,
+    http::{self, HttpRequest},
+    object::ObjectKey,
     port::Port,
     reason::RefusalReason,
 };
@@ -22,8 +24,19 @@ pub struct Request<'a> {
     pub host: &'a Host,
     /// On which port.
     pub port: Port,
-    /// How it speaks.
-    pub protocol: Protocol,
+    /// What it wants there.
+    pub asks: Asks<'a>,
+}
+
+/// What is asked of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks<'a> {
+    /// To speak that protocol. What is said in it is not known, or not yet.
+    Protocol(Protocol),
+    /// To carry TLS that nobody ends on the way.
+    Passthrough,
+    /// One HTTP request.
+    Http(&'a HttpRequest<'a>),
 }
 
 /// The answer.
@@ -31,8 +44,17 @@ pub struct Request<'a> {
 pub enum Decision<'a> {
     /// Yes, under this grant and until it ends.
     Allow(&'a LiveGrant),
-    /// No, for this reason.
-    Refuse(RefusalReason),
+    /// No.
+    Refuse(Refusal<'a>),
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal<'a> {
+    /// What stands nearest in the way.
+    pub reason: RefusalReason,
+    /// The grant that it is about, if it is about one.
+    pub grant: Option<&'a LiveGrant>,
 }
 
 /// Decides `request` of the agent that `agent` describes.
@@ -42,14 +64,24 @@ pub enum Decision<'a> {
 /// Of several grants that allow it, one with a credential goes first, then the one that ends last, then
 /// the first by name: the same request always gets the same grant.
 pub fn decide<'a>(agent: &'a DesiredAgent, request: &Request<'_>, now: Timestamp) -> Decision<'a> {
-    let mut refusal = RefusalReason::NoGrant;
+    let mut refusal = Refusal {
+        reason: RefusalReason::NoGrant,
+        grant: None,
+    };
     let best = agent
         .grants
         .iter()
         .filter(|grant| match refusal_of(grant, request, now) {
             None => true,
+            Some(RefusalReason::NoGrant) => false,
             Some(reason) => {
-                refusal = nearest(refusal, reason);
+                let found = Refusal {
+                    reason,
+                    grant: Some(grant),
+                };
+                if nearness(&found) > nearness(&refusal) {
+                    refusal = found;
+                }
                 false
             }
         })
@@ -64,30 +96,66 @@ pub fn decide<'a>(agent: &'a DesiredAgent, request: &Request<'_>, now: Timestamp
 }
 
 fn refusal_of(grant: &LiveGrant, request: &Request<'_>, now: Timestamp) -> Option<RefusalReason> {
-    if !grant.resource.host.opens(request.host) || grant.resource.port != request.port {
+    if !opens(grant, request) {
         return Some(RefusalReason::NoGrant);
     }
-    if grant.resource.protocol != request.protocol {
+    if !speaks(grant, request.asks) {
         return Some(RefusalReason::WrongProtocol);
     }
     if grant.ends_at <= now {
         return Some(RefusalReason::GrantEnded);
     }
-    (request.level < grant.requires).then_some(RefusalReason::EvidenceTooLow)
+    if request.level < grant.requires {
+        return Some(RefusalReason::EvidenceTooLow);
+    }
+    match request.asks {
+        Asks::Protocol(_) | Asks::Passthrough => None,
+        Asks::Http(asked) => http::refusal_of(&grant.resource.http, asked),
+    }
 }
 
-/// Of two reasons the one nearer to a yes, so that `explain` names what really stands in the way.
-fn nearest(one: RefusalReason, other: RefusalReason) -> RefusalReason {
-    const fn rank(reason: RefusalReason) -> u8 {
-        match reason {
-            // The last two are the broker's own, about a request and not about grants.
-            RefusalReason::NoGrant | RefusalReason::HostMismatch | RefusalReason::NotCarried => 0,
-            RefusalReason::WrongProtocol => 1,
-            RefusalReason::GrantEnded => 2,
-            RefusalReason::EvidenceTooLow => 3,
-        }
+fn opens(grant: &LiveGrant, request: &Request<'_>) -> bool {
+    let resource = &grant.resource;
+    let plain_port = match request.asks {
+        Asks::Http(asked) if !asked.is_encrypted => resource.plain_port(),
+        Asks::Http(_) | Asks::Protocol(_) | Asks::Passthrough => None,
+    };
+    let is_port = resource.port == request.port || plain_port == Some(request.port);
+    is_port && resource.host.opens(request.host)
+}
+
+fn speaks(grant: &LiveGrant, asks: Asks<'_>) -> bool {
+    let (protocol, tls) = (grant.resource.protocol, grant.resource.tls);
+    match asks {
+        Asks::Protocol(asked) => protocol == asked,
+        Asks::Passthrough => protocol == Protocol::Https && tls == Tls::Passthrough,
+        // A client that does not speak TLS may be led to a service that does, and never the reverse.
+        Asks::Http(asked) => match protocol {
+            Protocol::Https => tls == Tls::Terminate,
+            Protocol::Http => !asked.is_encrypted,
+            Protocol::Tcp | Protocol::Udp => false,
+        },
     }
-    if rank(other) > rank(one) { other } else { one }
+}
+
+/// Of two as near to a yes, that of the first grant by name.
+fn nearness<'a>(refusal: &Refusal<'a>) -> (u8, Option<Reverse<&'a ObjectKey>>) {
+    let key = refusal.grant.map(|grant| Reverse(&grant.key));
+    (rank(refusal.reason), key)
+}
+
+/// How near a refusal is to a yes, so that `explain` names what really stands in the way.
+const fn rank(reason: RefusalReason) -> u8 {
+    match reason {
+        // The last two are the broker's own, about a request and not about grants.
+        RefusalReason::NoGrant | RefusalReason::HostMismatch | RefusalReason::NotCarried => 0,
+        RefusalReason::WrongProtocol => 1,
+        RefusalReason::GrantEnded => 2,
+        RefusalReason::EvidenceTooLow => 3,
+        RefusalReason::PathNotUnderstood => 4,
+        RefusalReason::PathNotGranted => 5,
+        RefusalReason::MethodNotGranted => 6,
+    }
 }
 
 #[cfg(test)]

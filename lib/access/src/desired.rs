@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 pub use self::reach::{Ends, reach};
 use crate::{
+    credential::GrantedCredential,
     digest::Sha256Digest,
     evidence::EvidenceLevel,
     grant::{Protocol, Resource},
@@ -65,13 +66,18 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// The destination a resource opens.
-    pub fn of(resource: &Resource) -> Self {
-        Self {
+    /// The destinations a resource opens: its own, and that of `http://` URLs for a service that speaks
+    /// HTTPS at its usual port.
+    pub fn of(resource: &Resource) -> impl Iterator<Item = Self> {
+        let at = |port, protocol| Self {
             host: resource.host.clone(),
-            port: resource.port,
-            protocol: resource.protocol,
-        }
+            port,
+            protocol,
+        };
+        let plain = resource.plain_port().map(|port| at(port, Protocol::Http));
+        [at(resource.port, resource.protocol)]
+            .into_iter()
+            .chain(plain)
     }
 }
 
@@ -89,7 +95,7 @@ pub struct LiveGrant {
     /// What it opens.
     pub resource: Resource,
     /// The credential the broker puts into requests.
-    pub credential: Option<ObjectKey>,
+    pub credential: Option<GrantedCredential>,
     /// When it ends: the earliest of its own end, its policies' limits and its approvals.
     pub ends_at: Timestamp,
 }

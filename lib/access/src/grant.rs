@@ -7,6 +7,7 @@ use crate::{
     digest::Sha256Digest,
     evidence::EvidenceLevel,
     host::Host,
+    http::HttpRule,
     lifetime::Lifetime,
     object::{ObjectKey, Uid},
     port::Port,
@@ -17,26 +18,58 @@ use crate::{
 pub enum Protocol {
     /// HTTP over TLS to a name, carried and decided request by request by the broker.
     Https,
-    /// TCP to an address or a network, carried by the kernel alone.
+    /// HTTP in the clear to a name, carried and decided request by request by the broker.
+    Http,
+    /// TCP: to a name carried by the broker, which does not read it; to an address or a network by the
+    /// kernel alone.
     Tcp,
     /// UDP to an address or a network, carried by the kernel alone.
     Udp,
 }
 
+/// What the broker does with TLS on its way to a service.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Tls {
+    /// It ends there, and begins anew: each request is seen.
+    #[default]
+    Terminate,
+    /// It is carried as it is. The broker sees the name in the client's first message, and nothing else.
+    Passthrough,
+}
+
 /// What a grant opens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Resource {
-    /// A name for [`Protocol::Https`], an address or a network for [`Protocol::Tcp`] and
-    /// [`Protocol::Udp`].
+    /// A name for [`Protocol::Https`] and [`Protocol::Http`], an address or a network for
+    /// [`Protocol::Udp`], any of them for [`Protocol::Tcp`].
     pub host: Host,
     /// The one port.
     pub port: Port,
     /// How it is spoken to.
     pub protocol: Protocol,
+    /// What becomes of TLS, with [`Protocol::Https`].
+    pub tls: Tls,
+    /// Which requests are allowed; every one when there are no rules.
+    pub http: Vec<HttpRule>,
     /// Whether a name may lead to a private, loopback or link-local address.
     pub allow_private: bool,
     /// PEM certificates that the service's own must chain to; the system's roots when absent.
     pub ca_bundle: Option<String>,
+}
+
+impl Resource {
+    /// The port of `http://` URLs for a service at the port of HTTPS: a client that writes such a URL is
+    /// led to the service over TLS all the same.
+    pub fn plain_port(&self) -> Option<Port> {
+        const HTTP: i64 = 80;
+        const HTTPS: u16 = 443;
+        let is_usual = self.protocol == Protocol::Https
+            && self.tls == Tls::Terminate
+            && self.port.get() == HTTPS;
+        is_usual.then(|| Port::new(HTTP).ok())?
+    }
 }
 
 /// An `AccessGrant`, checked.

@@ -82,6 +82,12 @@ reasons! {
         EvidenceTooLow => "the grant for that host demands better evidence than this process has",
         /// A grant names that host and port for another protocol.
         WrongProtocol => "the grant for that host and port is for another protocol",
+        /// A grant is for the host, and its rules for other paths.
+        PathNotGranted => "the grant for that host is for other paths",
+        /// A grant is for the path, and its rules for other methods.
+        MethodNotGranted => "the grant for that host does not allow this method there",
+        /// The path can be read in more than one way, so that no rule is for it.
+        PathNotUnderstood => "the path can be read in more than one way (dots, `//`, an encoded separator), so that no rule of the grant is for it",
         /// The request names another host than the connection it came on.
         HostMismatch => "the request names another host or port than the one that was connected to",
         /// A kind of request that no grant carries: a tunnel, an upgrade, a trace, or one that is malformed.
@@ -156,6 +162,8 @@ reasons! {
         Traced => "another process traces this one, and can change what it does",
         /// A unix socket of somebody else.
         UnixSocket => "inside a scope only unix sockets that the local policy lists can be reached",
+        /// TLS for another name than the one that was connected to.
+        OtherName => "the first message of TLS names another host than the one that was connected to, or none",
         /// A port of a broker.
         BrokerPort => "that port belongs to a broker",
         /// A socket option that leads packets around the kernel programs.

@@ -9,7 +9,7 @@ use crate::{
     compile::Written,
     credential::{Consumers, CredentialSource, Injection, Source},
     digest::Sha256Digest,
-    grant::{Grant, Protocol, Resource},
+    grant::{Grant, Protocol, Resource, Tls},
     host::Host,
     identity::{Enforcement, Identity, ProcessAccess},
     lifetime::{GrantDuration, Lifetime},
@@ -84,6 +84,8 @@ pub(crate) fn resource(name: &str, protocol: Protocol) -> Resource {
         host: host(name),
         port: port(443),
         protocol,
+        tls: Tls::Terminate,
+        http: Vec::new(),
         allow_private: false,
         ca_bundle: None,
     }

@@ -30,6 +30,7 @@ impl From<grant::Protocol> for Protocol {
     fn from(protocol: grant::Protocol) -> Self {
         match protocol {
             grant::Protocol::Https => Self::Https,
+            grant::Protocol::Http => Self::Http,
             grant::Protocol::Tcp => Self::Tcp,
             grant::Protocol::Udp => Self::Udp,
         }
@@ -42,6 +43,7 @@ impl Protocol {
         match self {
             Self::Unspecified => None,
             Self::Https => Some(grant::Protocol::Https),
+            Self::Http => Some(grant::Protocol::Http),
             Self::Tcp => Some(grant::Protocol::Tcp),
             Self::Udp => Some(grant::Protocol::Udp),
         }

@@ -2,6 +2,7 @@
 //!
 //! - [`control`]: the command line and the node agent.
 //! - [`broker`]: a scope's broker and its node agent.
+//! - [`granted`]: grants, from one to the other.
 //! - [`frame`]: how messages are told apart on a stream.
 //! - [`record`]: what is written down of everything that happens.
 
@@ -24,6 +25,7 @@ pub mod broker {
 }
 
 pub mod frame;
+pub mod granted;
 pub mod level;
 pub mod record;
 mod secret;

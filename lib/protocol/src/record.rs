@@ -74,7 +74,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         listed: Option<Sha256Digest>,
     },
-    /// The kernel let a process connect directly.
+    /// A process was let connect, directly or to a name whose connections are not read.
     ConnectionAllowed {
         /// The scope.
         scope: ScopeRef,
@@ -84,6 +84,9 @@ pub enum Event {
         destination: SocketAddr,
         /// The grants it stands under: direct connections are allowed by any of them.
         grants: Vec<ObjectKey>,
+        /// The name that address stands for in this scope.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<DnsName>,
     },
     /// The kernel refused a socket, a connection or a packet.
     ConnectionRefused {

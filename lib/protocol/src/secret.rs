@@ -37,9 +37,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_printed_at_any_depth() {
-        let secret = Secret {
-            value: b"hunter2".to_vec(),
-        };
+        let mut secret = Secret::default();
+        secret.value = b"hunter2".to_vec();
         let answer = Answer {
             id: 1,
             answer: Some(answer::Answer::Secret(secret)),

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use lanyard_access::{host::DnsName, object::ObjectKey};
+use lanyard_access::{credential::CredentialSource, host::DnsName, object::ObjectKey};
 use lanyard_protocol::{
     broker::{
         Answer, Attestation, Call, GetSecret, Intermediate, Level, Noted, Observed, Recorded,
@@ -11,7 +11,12 @@ use lanyard_protocol::{
     record::Event,
 };
 
-use crate::{images::KnownImage, kernel::clock::Moment, node::Shared};
+use crate::{
+    credentials,
+    images::KnownImage,
+    kernel::clock::Moment,
+    node::{Node, Shared},
+};
 
 /// How long a broker waits for an attestation. The kernel holds a connection a little longer.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -22,9 +27,9 @@ pub(super) async fn answer(node: &Shared, scope: u32, call: Call) -> Answer {
         Some(call::Call::AwaitAttestation(asked)) => {
             Ok(attestation(node, scope, asked.exec_id).await)
         }
-        Some(call::Call::GetSecret(asked)) => {
-            secret(node, scope, &asked).map(answer::Answer::Secret)
-        }
+        Some(call::Call::GetSecret(asked)) => secret(node, scope, &asked)
+            .await
+            .map(answer::Answer::Secret),
         Some(call::Call::SignIntermediate(asked)) => {
             intermediate(node, scope, &asked).map(answer::Answer::Intermediate)
         }
@@ -94,8 +99,23 @@ async fn attestation(node: &Shared, scope: u32, exec_id: u64) -> answer::Answer 
 }
 
 /// The secret of a grant that this scope's agent has now, for an image of this scope that it is granted to.
-fn secret(node: &Shared, scope: u32, asked: &GetSecret) -> Result<Secret, String> {
-    let node = node.borrow();
+async fn secret(node: &Shared, scope: u32, asked: &GetSecret) -> Result<Secret, String> {
+    let source = permitted(&node.borrow(), scope, asked)?;
+    let held = credentials::obtain(node, &source, asked.refused_version).await;
+    let held = held.map_err(|error| error.to_string())?;
+    // It may have taken long.
+    if permitted(&node.borrow(), scope, asked)? != source {
+        return Err("the credential was written anew".to_owned());
+    }
+    let mut secret = Secret::default();
+    secret.value = held.reveal().to_vec();
+    secret.username = held.username.clone().unwrap_or_default();
+    secret.version = held.version;
+    Ok(secret)
+}
+
+/// The source of the credential that a grant lets an image use now.
+fn permitted(node: &Node, scope: u32, asked: &GetSecret) -> Result<CredentialSource, String> {
     let known = node.scopes.get(&scope).ok_or("the scope is gone")?;
     let image = node
         .images
@@ -137,15 +157,9 @@ fn secret(node: &Shared, scope: u32, asked: &GetSecret) -> Result<Secret, String
         .compiler
         .written()
         .credentials
-        .get(credential)
-        .ok_or("the credential is gone")?;
-    let value = node
-        .credentials
-        .obtain(source)
-        .map_err(|error| error.to_string())?;
-    Ok(Secret {
-        value: value.to_vec(),
-    })
+        .get(&credential.source)
+        .cloned();
+    source.ok_or_else(|| "the credential is gone".to_owned())
 }
 
 fn intermediate(

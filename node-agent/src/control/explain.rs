@@ -110,12 +110,15 @@ fn would(
         .map_err(|_| denied(format!("{} is no port", attempt.port), ""))?;
     let protocol = match attempt.protocol.as_str() {
         "HTTPS" => Protocol::Https,
+        "HTTP" => Protocol::Http,
         "TCP" => Protocol::Tcp,
         "UDP" => Protocol::Udp,
         other => return Err(denied(format!("`{other}` is no protocol"), "")),
     };
     let now = Moment::now();
     let desired = node.compiler.desired();
-    explain::would(&agent, host, port, protocol, desired, now.wall)
+    let is_request = !attempt.method.is_empty();
+    let request = is_request.then(|| (attempt.method.clone(), attempt.path.clone()));
+    explain::would(&agent, (host, port, protocol), request, desired, now.wall)
         .map_err(|error| denied(error.to_string(), "`lanyard status` shows what there is"))
 }

@@ -32,6 +32,8 @@ fn grant(name: &str, host: &str, ends_in: i64) -> LiveGrant {
             host,
             port: Port::new(443).unwrap(),
             protocol,
+            tls: Tls::Terminate,
+            http: Vec::new(),
             allow_private: false,
             ca_bundle: None,
         },

@@ -2,17 +2,20 @@
 
 use jiff::Timestamp;
 use lanyard_access::{
-    decide::{Decision, Request, decide},
+    decide::{Asks, Decision, Request, decide},
     desired::{Desired, DesiredAgent},
     evidence::EvidenceLevel,
+    grant::Protocol,
+    http::HttpRequest,
     identity::Enforcement,
     object::ObjectKey,
+    path::RequestPath,
     port::Port,
     reason::RefusalReason,
 };
 use lanyard_protocol::control::Explanation;
 
-use super::grants::{self, Goal};
+use super::grants::{self, Asked, Goal};
 
 /// Why an attempt is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +40,11 @@ pub(super) fn would(
         .get(key)
         .ok_or_else(|| AttemptError::NoAgent(key.clone()))?;
     let port = Port::new(goal.port.into()).map_err(|_| AttemptError::Port(u32::from(goal.port)))?;
+    let http = goal.request.as_ref().map(|request| HttpRequest {
+        is_encrypted: goal.protocol == Protocol::Https,
+        method: &request.method,
+        path: RequestPath::parse(&request.path),
+    });
     let answers: Vec<_> = EvidenceLevel::ALL
         .into_iter()
         .rev()
@@ -45,7 +53,10 @@ pub(super) fn would(
                 level,
                 host: &goal.host,
                 port,
-                protocol: goal.protocol,
+                asks: match &http {
+                    Some(http) => Asks::Http(http),
+                    None => Asks::Protocol(goal.protocol),
+                },
             };
             (level, decide(agent, &request, now))
         })
@@ -84,7 +95,7 @@ fn refused(
 ) -> Explanation {
     let key = &agent.key;
     let reason = match answers.first() {
-        Some((_, Decision::Refuse(reason))) => *reason,
+        Some((_, Decision::Refuse(refusal))) => refusal.reason,
         Some((_, Decision::Allow(_))) | None => RefusalReason::NoGrant,
     };
     let document = grants::document(key, goal, None, desired);
@@ -112,14 +123,23 @@ fn at_level(level: EvidenceLevel, answer: &Decision<'_>) -> String {
             grant
                 .credential
                 .as_ref()
-                .map(|credential| format!(", with the credential {credential}"))
+                .map(|credential| format!(", with the credential {}", credential.source))
                 .unwrap_or_default()
         ),
-        Decision::Refuse(reason) => format!("at the level {level}: refused, {}", reason.message()),
+        Decision::Refuse(refusal) => {
+            format!(
+                "at the level {level}: refused, {}",
+                refusal.reason.message()
+            )
+        }
     }
 }
 
 fn named(goal: &Goal) -> String {
     let protocol = crate::suggest::document::protocol_name(goal.protocol);
-    format!("{} port {} over {protocol}", goal.host, goal.port)
+    let place = format!("{} port {} over {protocol}", goal.host, goal.port);
+    match &goal.request {
+        Some(Asked { method, path }) => format!("{place} with {method} {path}"),
+        None => place,
+    }
 }

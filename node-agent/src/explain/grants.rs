@@ -5,7 +5,10 @@ use lanyard_access::{
     evidence::EvidenceLevel,
     grant::Protocol,
     host::Host,
+    http::HttpRule,
+    method::Method,
     object::ObjectKey,
+    path::RequestPath,
 };
 use lanyard_node_agent_abi::virtual_address::is_virtual;
 
@@ -23,6 +26,28 @@ pub(super) struct Goal {
     pub(super) host: Host,
     pub(super) port: u16,
     pub(super) protocol: Protocol,
+    /// The request, where it is about one.
+    pub(super) request: Option<Asked>,
+}
+
+/// A request, as it was or would be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) method: String,
+    /// Without the query.
+    pub(super) path: String,
+}
+
+impl Asked {
+    /// The narrowest rule for it; nothing when no rule can be.
+    fn rule(&self) -> Option<HttpRule> {
+        let path = RequestPath::parse(&self.path).ok()?;
+        let parts: Vec<&str> = path.parts().collect();
+        Some(HttpRule {
+            methods: [self.method.parse().ok()?].into(),
+            path: Some(format!("/{}", parts.join("/")).parse().ok()?),
+        })
+    }
 }
 
 /// What stands in the way of writing a grant for a goal.
@@ -66,9 +91,32 @@ fn of_live(grant: &LiveGrant, goal: &Goal) -> String {
         Host::Name(_) | Host::Address(_) => String::new(),
     };
     format!(
-        "AccessGrant {} is live until {} and demands the level {}{other}{network}",
-        grant.key, grant.ends_at, grant.requires
+        "AccessGrant {} is live until {} and demands the level {}{other}{network}{}",
+        grant.key,
+        grant.ends_at,
+        grant.requires,
+        rules(&grant.resource.http)
     )
+}
+
+fn rules(rules: &[HttpRule]) -> String {
+    let one = |HttpRule { methods, path }: &HttpRule| {
+        let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        let methods = if methods.is_empty() {
+            "every method".to_owned()
+        } else {
+            methods.join(" or ")
+        };
+        let path = path
+            .as_ref()
+            .map_or_else(|| "every path".to_owned(), ToString::to_string);
+        format!("{methods} of {path}")
+    };
+    if rules.is_empty() {
+        return String::new();
+    }
+    let rules: Vec<String> = rules.iter().map(one).collect();
+    format!(", for {}", rules.join("; "))
 }
 
 /// The grant that would open a goal for processes of that level, or why there is none.
@@ -82,12 +130,12 @@ pub(super) fn document(
         return Err(NAMES_NEED_NONE);
     }
     match (&goal.host, goal.protocol) {
-        (Host::Name(_), Protocol::Tcp | Protocol::Udp) => {
-            return Err("the kernel looks up no names: grant the service's address, or HTTPS");
+        (Host::Name(_), Protocol::Udp) => {
+            return Err("the kernel looks up no names: grant the service's address");
         }
-        (Host::Address(_) | Host::Network(_), Protocol::Https) => {
+        (Host::Address(_) | Host::Network(_), Protocol::Https | Protocol::Http) => {
             return Err(
-                "HTTPS needs a name to verify the service's certificate by: grant its name, or TCP",
+                "HTTPS and HTTP need a name, which each request is held to: grant it, or TCP",
             );
         }
         (Host::Address(address), _) if is_virtual(&kernel_address(*address)) => {
@@ -103,6 +151,7 @@ pub(super) fn document(
         port: goal.port,
         protocol: goal.protocol,
         requires,
+        http: goal.request.iter().filter_map(Asked::rule).collect(),
         allow_private: false,
         comments: Vec::new(),
     })

@@ -113,6 +113,9 @@ pub(super) fn of_connection(
         ConnectionReason::UnixSocket => {
             "if the agent may ask that service to act outside the scope, list the path in the local policy as below and start the node agent and the agent anew".to_owned()
         }
+        ConnectionReason::OtherName => {
+            "connect to the host that the client's TLS is for: each name has an address of its own".to_owned()
+        }
         ConnectionReason::BrokerPort => "listen on another port".to_owned(),
         ConnectionReason::SocketOption => {
             "leave the option out (SO_TXTIME); packets are sent at once".to_owned()

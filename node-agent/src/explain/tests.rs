@@ -186,6 +186,8 @@ fn granted() -> Desired {
             host: Host::Network("10.0.0.0/8".parse().unwrap()),
             port: Port::new(5432).unwrap(),
             protocol: Protocol::Tcp,
+            tls: Tls::Terminate,
+            http: Vec::new(),
             allow_private: false,
             ca_bundle: None,
         },
@@ -275,16 +277,8 @@ fn a_unix_socket_is_explained_with_the_local_policy() {
 
 fn asked(host: &str, port: u16, protocol: Protocol) -> Explanation {
     let agent = "team/bot".parse().unwrap();
-    let host = host.parse().unwrap();
-    would(
-        &agent,
-        host,
-        port,
-        protocol,
-        &granted(),
-        Timestamp::UNIX_EPOCH,
-    )
-    .unwrap()
+    let goal = (host.parse().unwrap(), port, protocol);
+    would(&agent, goal, None, &granted(), Timestamp::UNIX_EPOCH).unwrap()
 }
 
 #[test]
@@ -306,6 +300,8 @@ fn what_would_be_refused_says_why_and_what_would_allow_it() {
     for (host, port, protocol) in [
         ("api.example.com", 443, Protocol::Https),
         ("192.0.2.1", 22, Protocol::Tcp),
+        ("db.example.com", 5432, Protocol::Tcp),
+        ("api.example.com", 80, Protocol::Http),
         ("10.1.2.3", 5432, Protocol::Udp),
     ] {
         let told = asked(host, port, protocol);
@@ -313,7 +309,7 @@ fn what_would_be_refused_says_why_and_what_would_allow_it() {
         assert_reads(&told.yaml);
     }
     for (host, port, protocol) in [
-        ("db.example.com", 5432, Protocol::Tcp),
+        ("db.example.com", 5432, Protocol::Udp),
         ("192.0.2.1", 443, Protocol::Https),
         ("192.0.2.1", 53, Protocol::Udp),
         ("198.19.0.7", 80, Protocol::Tcp),
@@ -325,9 +321,8 @@ fn what_would_be_refused_says_why_and_what_would_allow_it() {
     let host: Host = "a.example".parse().unwrap();
     let none = would(
         &nobody,
-        host,
-        443,
-        Protocol::Https,
+        (host, 443, Protocol::Https),
+        None,
         &granted(),
         Timestamp::UNIX_EPOCH,
     );

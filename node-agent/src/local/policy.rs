@@ -8,12 +8,18 @@ use std::{
 
 use lanyard_access::{
     credential::{CredentialSource, Source},
-    object::ObjectKey,
+    object::{Namespace, ObjectKey, ObjectName},
     spiffe_id::TrustDomain,
 };
-use lanyard_authority_core::{Source as _, secret_key};
+use lanyard_authority_core::{
+    self as authority,
+    basic::Basic,
+    secret_command::SecretCommand,
+    secret_file::SecretFile,
+    secret_key::{SecretKey, SecretPlace},
+};
 use lanyard_crds::{
-    local_policy::{self, LocalPolicy, SecretKey, SocketPath},
+    local_policy::{self, LocalPolicy, SocketPath},
     problem::Problem,
 };
 use rustix::{
@@ -27,7 +33,7 @@ use zeroize::Zeroizing;
 use super::sockets;
 use crate::{
     callers::{Allowance, Caller, Callers},
-    credentials::{CredentialError, Credentials},
+    credentials::{CredentialError, Credentials, Obtain, Obtained},
     user,
 };
 
@@ -132,6 +138,32 @@ impl Callers for FilePolicy {
     }
 }
 
+impl FilePolicy {
+    /// Where a secret is on this machine.
+    fn place_of(
+        &self,
+        namespace: &Namespace,
+        name: &ObjectName,
+        key: &str,
+    ) -> Result<SecretPlace, CredentialError> {
+        let wanted = local_policy::SecretKey {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            key: key.to_owned(),
+        };
+        match self.0.secrets.get(&wanted) {
+            Some(local_policy::SecretPlace::File(file)) => {
+                Ok(SecretPlace::File(SecretFile::of_root(file.clone())))
+            }
+            Some(local_policy::SecretPlace::Command { program, arguments }) => {
+                let command = SecretCommand::of_root(program.clone(), arguments.clone());
+                Ok(SecretPlace::Command(command))
+            }
+            None => Err(CredentialError::NotMapped(wanted.to_string())),
+        }
+    }
+}
+
 /// Whether a socket is what root meant, whoever asks for it.
 fn holds(path: &str, uid: u32) -> bool {
     let groups = user::account(uid).group_ids;
@@ -149,22 +181,25 @@ fn holds(path: &str, uid: u32) -> bool {
 }
 
 impl Credentials for Rc<FilePolicy> {
-    fn obtain(&self, source: &CredentialSource) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
-        let Source::SecretKey { name, key } = &source.source;
-        let wanted = SecretKey {
-            namespace: source.key.namespace.clone(),
-            name: name.clone(),
-            key: key.clone(),
+    fn source(&self, source: &CredentialSource) -> Result<Obtain, CredentialError> {
+        let namespace = &source.key.namespace;
+        let place = |name: &ObjectName, key: &str| self.place_of(namespace, name, key);
+        let source: Box<dyn authority::Source> = match &source.source {
+            Source::SecretKey { name, key } => Box::new(SecretKey(place(name, key)?)),
+            // As Kubernetes' own type of such secrets calls them.
+            Source::Basic { name } => Box::new(Basic {
+                username: place(name, "username")?,
+                password: place(name, "password")?,
+            }),
         };
-        let Some(file) = self.0.secrets.get(&wanted) else {
-            return Err(CredentialError::NotMapped(format!(
-                "{}/{name}/{key}",
-                source.key.namespace
-            )));
-        };
-        let secret = secret_key::SecretKey::of_root(file.path().to_owned()).obtain();
-        let secret = secret.map_err(|error| CredentialError::Source(error.to_string()))?;
-        Ok(Zeroizing::new(secret.reveal().to_vec()))
+        Ok(Box::new(move || {
+            let obtained = source.obtain();
+            let obtained = obtained.map_err(|error| CredentialError::Source(error.to_string()))?;
+            Ok(Obtained {
+                username: obtained.username,
+                secret: Zeroizing::new(obtained.secret.reveal().to_vec()),
+            })
+        }))
     }
 
     fn trust_domain(&self) -> TrustDomain {

@@ -76,6 +76,7 @@ impl Node {
                 .filter(is_this)
                 .map(|grant| grant.key.clone())
                 .collect(),
+            name: None,
         })
     }
 

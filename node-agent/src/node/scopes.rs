@@ -9,7 +9,8 @@ use lanyard_access::{
 };
 use lanyard_node_agent_abi::process::{ArmedFile, ScopeSettings, marks};
 use lanyard_protocol::{
-    broker::{self, FromAgent, Injection, Level, NameBinding, ScopeState, from_agent::Message},
+    broker::{FromAgent, NameBinding, ScopeState, from_agent::Message},
+    granted,
     record::Event,
 };
 use tracing::{info, warn};
@@ -306,28 +307,7 @@ impl Node {
             observed: self.is_observed(scope),
             grants: grants
                 .iter()
-                .map(|grant| broker::Grant {
-                    key: grant.key.to_string(),
-                    uid: grant.uid.to_string(),
-                    spec_hash: grant.spec_hash.as_bytes().to_vec(),
-                    requires: Level::from(grant.requires).into(),
-                    host: grant.resource.host.to_string(),
-                    port: grant.resource.port.get().into(),
-                    protocol: broker::Protocol::from(grant.resource.protocol).into(),
-                    allow_private: grant.resource.allow_private,
-                    ca_bundle: grant.resource.ca_bundle.clone().unwrap_or_default(),
-                    credential: grant
-                        .credential
-                        .as_ref()
-                        .map(ToString::to_string)
-                        .unwrap_or_default(),
-                    injection: match grant.credential {
-                        Some(_) => Injection::Bearer,
-                        None => Injection::None,
-                    }
-                    .into(),
-                    ends_at_boot_ns: deadline(grant),
-                })
+                .map(|grant| granted::encode(grant, deadline(grant)))
                 .collect(),
             names: names
                 .into_iter()

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use lanyard_access::{evidence::EvidenceLevel, grant::Protocol, host::Host, object::ObjectKey};
+use lanyard_access::{
+    evidence::EvidenceLevel, grant::Protocol, host::Host, http::HttpRule, object::ObjectKey,
+};
 use serde_json::{Value, json};
 
 /// How long a grant lives that nobody chose the time of.
@@ -23,6 +25,8 @@ pub struct GrantDocument {
     pub protocol: Protocol,
     /// The evidence it demands; the identity's default when absent.
     pub requires: Option<EvidenceLevel>,
+    /// Which requests it allows; every one when there are no rules.
+    pub http: Vec<HttpRule>,
     /// Whether a name may lead to a private address.
     pub allow_private: bool,
     /// What it was made from, a line each.
@@ -54,6 +58,20 @@ impl GrantDocument {
             self.port,
             protocol_name(self.protocol),
         );
+        if !self.http.is_empty() {
+            text += "    http:\n";
+        }
+        for HttpRule { methods, path } in &self.http {
+            let methods: Vec<String> = methods
+                .iter()
+                .map(|method| quoted(method.as_str()))
+                .collect();
+            let _ = writeln!(text, "      - methods: [{}]", methods.join(", "));
+            if let Some(path) = path {
+                // JSON's strings are YAML's too.
+                let _ = writeln!(text, "        path: {}", json!(path.to_string()));
+            }
+        }
         if self.allow_private {
             text += "    # its name led to a private address\n    allowPrivate: true\n";
         }
@@ -69,6 +87,16 @@ impl GrantDocument {
             "port": self.port,
             "protocol": protocol_name(self.protocol),
         });
+        if !self.http.is_empty() {
+            let rules = self.http.iter().map(|HttpRule { methods, path }| {
+                let mut rule = json!({ "methods": methods });
+                if let Some(path) = path {
+                    rule["path"] = json!(path);
+                }
+                rule
+            });
+            resource["http"] = rules.collect();
+        }
         if self.allow_private {
             resource["allowPrivate"] = true.into();
         }
@@ -96,6 +124,7 @@ impl GrantDocument {
 pub const fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Https => "HTTPS",
+        Protocol::Http => "HTTP",
         Protocol::Tcp => "TCP",
         Protocol::Udp => "UDP",
     }

@@ -132,6 +132,7 @@ fn connections_say_where_to_and_under_which_grants() {
         process: process(),
         destination: "[2001:db8::1]:22".parse().unwrap(),
         grants: vec![key("default/a"), key("default/b")],
+        name: None,
     };
     assert_eq!(
         told(allowed),

@@ -16,7 +16,8 @@ pub(super) fn rows() -> Vec<Case> {
         "spec.allowedHosts[0]",
         "is not a DNS name: write the exact name, for example api.example.com; no address, scheme, port, path or wildcard",
     );
-    vec![
+    let mut rows = ways(kind);
+    rows.extend(vec![
         create(kind, &[], Accepted),
         row(
             "/secretKey",
@@ -55,6 +56,139 @@ pub(super) fn rows() -> Vec<Case> {
             "/allowedConsumers",
             json!({ "identities": ["A"] }),
             Refused("spec.allowedConsumers.identities[0]", BAD_OBJECT_NAME),
+        ),
+    ]);
+    rows
+}
+
+/// How a credential is put in, and which source goes with which way.
+fn ways(kind: Kind) -> Vec<Case> {
+    let way = |injection: Value, verdict| create(kind, &[("/injection", injection)], verdict);
+    let header = |name: &str, verdict| {
+        way(
+            json!({ "type": "Header", "header": { "name": name } }),
+            verdict,
+        )
+    };
+    let parameter = |name: &str, verdict| {
+        way(
+            json!({ "type": "Query", "query": { "parameter": name } }),
+            verdict,
+        )
+    };
+    let user = |name: &str, verdict| {
+        way(
+            json!({ "type": "Basic", "basic": { "username": name } }),
+            verdict,
+        )
+    };
+    let pair = |injection: Value, verdict| {
+        let changes = [
+            ("/type", json!("Basic")),
+            ("/secretKey", Value::Null),
+            ("/basic", json!({ "name": "login" })),
+            ("/injection", injection),
+        ];
+        create(kind, &changes, verdict)
+    };
+    let with_prefix =
+        json!({ "type": "Header", "header": { "name": "Authorization", "prefix": "Token " } });
+    let structural = Refused(
+        "spec.injection.header.name",
+        "says how a message is carried; a credential has no place in it",
+    );
+    vec![
+        header("X-Api-Key", Accepted),
+        way(with_prefix, Accepted),
+        header(
+            "x key",
+            Refused(
+                "spec.injection.header.name",
+                "is not the name of a header: use letters, digits, _ and -",
+            ),
+        ),
+        header("Host", structural),
+        header("Sec-WebSocket-Key", structural),
+        way(
+            json!({ "type": "Header" }),
+            Refused(
+                "spec.injection.header",
+                "must be set with the type Header, and only then",
+            ),
+        ),
+        parameter("api_key", Accepted),
+        parameter(
+            "a=b",
+            Refused(
+                "spec.injection.query.parameter",
+                "is not the name of a query parameter: use letters, digits, -, _, . and ~",
+            ),
+        ),
+        way(
+            json!({ "type": "Bearer", "query": { "parameter": "key" } }),
+            Refused(
+                "spec.injection.query",
+                "must be set with the type Query, and only then",
+            ),
+        ),
+        user("x-access-token", Accepted),
+        user(
+            "a:b",
+            Refused(
+                "spec.injection.basic.username",
+                "is not a user name for Basic: use visible ASCII characters and spaces, no colon",
+            ),
+        ),
+        way(
+            json!({ "type": "Basic" }),
+            Refused(
+                "spec.injection.basic",
+                "must be set: the source has a password alone, and Basic needs a user name",
+            ),
+        ),
+        way(
+            json!({ "type": "Bearer", "basic": { "username": "a" } }),
+            Refused("spec.injection.basic", "is only for the type Basic"),
+        ),
+        pair(json!({ "type": "Basic" }), Accepted),
+        create(
+            kind,
+            &[
+                ("/type", json!("Basic")),
+                ("/secretKey", Value::Null),
+                ("/basic", json!({ "name": "A" })),
+                ("/injection", json!({ "type": "Basic" })),
+            ],
+            Refused("spec.basic.name", BAD_OBJECT_NAME),
+        ),
+        way(
+            json!({ "type": "Header", "header": { "name": "X-Key", "prefix": "a\n" } }),
+            Refused(
+                "spec.injection.header.prefix",
+                "has other than visible ASCII characters and spaces",
+            ),
+        ),
+        pair(
+            json!({ "type": "Bearer" }),
+            Refused(
+                "spec.injection.type",
+                "must be Basic: the source is a user name and a password, which go into no other place",
+            ),
+        ),
+        pair(
+            json!({ "type": "Basic", "basic": { "username": "a" } }),
+            Refused(
+                "spec.injection.basic",
+                "must not be set: the source has a user name of its own",
+            ),
+        ),
+        create(
+            kind,
+            &[("/basic", json!({ "name": "login" }))],
+            Refused(
+                "spec.basic",
+                "must be set with the type Basic, and only then",
+            ),
         ),
     ]
 }

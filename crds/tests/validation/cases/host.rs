@@ -29,7 +29,7 @@ const ONE_BY_ONE: Verdict = Refused(
 );
 const VIRTUAL: Verdict = Refused(
     HOST,
-    "is among the virtual addresses that Lanyard hands out for names: write the name, with the protocol HTTPS",
+    "is among the virtual addresses that Lanyard hands out for names: write the name",
 );
 const DNS_PORT: Verdict = Refused(
     "spec.resource.port",

@@ -17,19 +17,19 @@ const BAD_HOST: Verdict = Refused(
 );
 const NEEDS_NAME: Verdict = Refused(
     "spec.resource.host",
-    "is an address or a network, and HTTPS needs a name to verify the service's certificate by: write the DNS name, or the protocol TCP",
+    "is an address or a network, and HTTPS and HTTP need a name, which each request is held to: write the DNS name, or the protocol TCP",
 );
 const NEEDS_ADDRESS: Verdict = Refused(
     "spec.resource.host",
-    "is a name, and TCP and UDP need an address or a network, since the kernel looks up no names: write the IP address, or the protocol HTTPS",
+    "is a name, and UDP needs an address or a network, since the kernel looks up no names: write the IP address",
 );
 const NO_CERTIFICATES: Verdict = Refused(
     "spec.resource.caBundle",
-    "is only for the protocol HTTPS: Lanyard verifies no certificate in a connection that the kernel alone carries",
+    "is only for the protocol HTTPS, and not with `tls: Passthrough`: Lanyard verifies no certificate in other connections",
 );
 const NO_CREDENTIAL: Verdict = Refused(
     "spec.credentialRef",
-    "is only for the protocol HTTPS: nothing can be put into a connection that the kernel alone carries",
+    "is only for the protocol HTTPS, and not with `tls: Passthrough`: a credential is put into requests that Lanyard sees, and never sent in the clear",
 );
 const HAS_NO_CERTIFICATE: Verdict = Refused(
     "spec.resource.caBundle",
@@ -43,6 +43,8 @@ const HAS_PRIVATE_KEY: Verdict = Refused(
 pub(super) fn rows() -> Vec<Case> {
     let mut rows = https();
     rows.extend(direct());
+    rows.extend(requests());
+    rows.extend(encrypted());
     rows.extend(evidence());
     rows.extend(references());
     rows
@@ -93,12 +95,95 @@ fn direct() -> Vec<Case> {
             row("10.0.0.0/08", &[], BAD_HOST),
             row("3.0.63.00/27", &[], BAD_HOST),
             row("010.0.0.0/8", &[], BAD_HOST),
-            row("api.example.com", &[], NEEDS_ADDRESS),
+            row(
+                "api.example.com",
+                &[],
+                if protocol == "TCP" {
+                    Accepted
+                } else {
+                    NEEDS_ADDRESS
+                },
+            ),
             row("10.1.2.3", std::slice::from_ref(&bundle), NO_CERTIFICATES),
             row("10.1.2.3", std::slice::from_ref(&credential), NO_CREDENTIAL),
         ]
     });
     rows.into_iter().flatten().collect()
+}
+
+fn requests() -> Vec<Case> {
+    let rules = |rules: Value, verdict| row("/resource/http", rules, verdict);
+    let path = |path: &str, verdict| rules(json!([{ "path": path }]), verdict);
+    let method = |method: &str, verdict| rules(json!([{ "methods": [method] }]), verdict);
+    let bad_path = Refused(
+        "spec.resource.http[0].path",
+        "is not a path template: begin with /; a part is plain text, written decoded, or * or {name} for one part, or at the end ** for the rest; leave out ., .., //, %, ? and #",
+    );
+    let bad_method = Refused(
+        "spec.resource.http[0].methods[0]",
+        "is not a method: write it in capital letters, for example GET or POST",
+    );
+    let never = Refused(
+        "spec.resource.http[0].methods[0]",
+        "is carried under no grant: CONNECT opens a tunnel, TRACE shows what Lanyard puts in",
+    );
+    let mut rows = vec![
+        rules(json!([]), Accepted),
+        rules(json!([{}]), Accepted),
+        rules(
+            json!([{ "methods": ["GET", "M-SEARCH"], "path": "/a/{b}/*/**" }]),
+            Accepted,
+        ),
+        method("get", bad_method),
+        method("CONNECT", never),
+        method("TRACE", never),
+    ];
+    for good in ["/", "/**", "/a b/ü;x", "/a/", "/{a}/{a}"] {
+        rows.push(path(good, Accepted));
+    }
+    for bad in [
+        "a", "/a//b", "/a/../b", "/./a", "/..;x/a", "/a%20b", "/a?b", "/a#b", "/a/**/b", "/a*",
+        "/{1}", "/{a", "/a\\b", "/a\u{0}b",
+    ] {
+        rows.push(path(bad, bad_path));
+    }
+    rows
+}
+
+/// Fields that go with HTTPS, or with TLS that is ended.
+fn encrypted() -> Vec<Case> {
+    const KIND: Kind = Kind::AccessGrant;
+    let passthrough = ("/resource/tls", json!("Passthrough"));
+    let http = ("/resource/protocol", json!("HTTP"));
+    let tcp = ("/resource/protocol", json!("TCP"));
+    let rule = ("/resource/http", json!([{ "methods": ["GET"] }]));
+    let bundle = ("/resource/caBundle", json!(PEM));
+    let credential = ("/credentialRef", json!({ "name": "one" }));
+    let address = ("/resource/host", json!("10.1.2.3"));
+    let rules_of_http = Refused(
+        "spec.resource.http",
+        "is only for the protocols HTTPS and HTTP, and not with `tls: Passthrough`: Lanyard sees no requests in other connections",
+    );
+    let tls_of_https = Refused("spec.resource.tls", "is only for the protocol HTTPS");
+    let row = |changes: &[&(&'static str, Value)], verdict| {
+        let changes: Vec<_> = changes.iter().map(|change| (*change).clone()).collect();
+        create(KIND, &changes, verdict)
+    };
+    let terminate = ("/resource/tls", json!("Terminate"));
+    vec![
+        row(&[&terminate, &rule, &bundle, &credential], Accepted),
+        row(&[&passthrough], Accepted),
+        row(&[&passthrough, &rule], rules_of_http),
+        row(&[&passthrough, &bundle], NO_CERTIFICATES),
+        row(&[&passthrough, &credential], NO_CREDENTIAL),
+        row(&[&http, &rule], Accepted),
+        row(&[&http, &passthrough], tls_of_https),
+        row(&[&http, &bundle], NO_CERTIFICATES),
+        row(&[&http, &credential], NO_CREDENTIAL),
+        row(&[&http, &address], NEEDS_NAME),
+        row(&[&tcp, &rule], rules_of_http),
+        row(&[&tcp, &terminate], tls_of_https),
+    ]
 }
 
 fn evidence() -> Vec<Case> {

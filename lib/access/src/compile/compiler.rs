@@ -229,7 +229,7 @@ impl Compiler {
             let grants = grants.filter_map(|(key, standing)| {
                 Some((self.written.grants.get(key)?, standing.clone()))
             });
-            agent_of(identity, grants)
+            agent_of(identity, &self.written.credentials, grants)
         });
         if self.desired.agents.get(agent) != new.as_ref() {
             put(&mut self.desired.agents, agent, new);

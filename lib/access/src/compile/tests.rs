@@ -17,7 +17,7 @@ fn an_agent_has_its_active_grants_in_the_order_of_their_keys() {
             standing_of(&asked, &written, std::iter::empty(), at(0)),
         )
     });
-    let agent = agent_of(&bot, standings);
+    let agent = agent_of(&bot, &written.credentials, standings);
     let keys: Vec<ObjectKey> = agent.grants.into_iter().map(|grant| grant.key).collect();
     assert_eq!(keys, [key("team/a"), key("team/b")]);
 }

@@ -2,9 +2,12 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
+    credential::{GrantedCredential, Injection},
     grant::Resource,
+    http::HttpRule,
     identity::{Enforcement, ProcessAccess},
     object::Uid,
+    path::RequestPath,
     sample::{at, host, key, port, resource, spec},
 };
 
@@ -32,12 +35,31 @@ fn agent(grants: impl IntoIterator<Item = LiveGrant>) -> DesiredAgent {
     }
 }
 
+/// The same for reading orders alone.
+fn with_rules(name: &str) -> LiveGrant {
+    let mut grant = live(name);
+    grant.resource.http = vec![HttpRule {
+        methods: ["GET".parse().unwrap()].into(),
+        path: Some("/orders/**".parse().unwrap()),
+    }];
+    grant
+}
+
+fn token() -> GrantedCredential {
+    GrantedCredential {
+        source: key("team/token"),
+        injection: Injection::Bearer,
+    }
+}
+
 /// What a request differs in from the one that the grant is about.
 struct Ask {
     level: EvidenceLevel,
     host: &'static str,
     port: i64,
     protocol: Protocol,
+    /// Method and path, of a client that speaks TLS or not.
+    http: Option<(bool, &'static str, &'static str)>,
     minute: i64,
 }
 
@@ -46,6 +68,7 @@ const ASK: Ask = Ask {
     host: "api.example.com",
     port: 443,
     protocol: Protocol::Https,
+    http: None,
     minute: 0,
 };
 
@@ -57,15 +80,23 @@ fn asking(change: impl FnOnce(&mut Ask)) -> Ask {
 
 /// The name of the grant that allows it, or why it is refused.
 fn ask(agent: &DesiredAgent, ask: &Ask) -> Result<String, RefusalReason> {
+    let http = ask.http.map(|(is_encrypted, method, path)| HttpRequest {
+        is_encrypted,
+        method,
+        path: RequestPath::parse(path),
+    });
     let request = Request {
         level: ask.level,
         host: &host(ask.host),
         port: port(ask.port),
-        protocol: ask.protocol,
+        asks: match &http {
+            Some(http) => Asks::Http(http),
+            None => Asks::Protocol(ask.protocol),
+        },
     };
     match decide(agent, &request, at(ask.minute)) {
         Decision::Allow(grant) => Ok(grant.key.to_string()),
-        Decision::Refuse(reason) => Err(reason),
+        Decision::Refuse(refusal) => Err(refusal.reason),
     }
 }
 
@@ -117,12 +148,34 @@ fn a_request_is_refused_for_what_stands_nearest_in_its_way() {
             asking(|a| (a.level, a.minute) = (EvidenceLevel::Scope, 11)),
             R::GrantEnded,
         ),
+        (
+            "another path",
+            asking(|a| a.http = Some((true, "GET", "/users"))),
+            R::PathNotGranted,
+        ),
+        (
+            "a path that hides another",
+            asking(|a| a.http = Some((true, "GET", "/orders/%2e%2e/users"))),
+            R::PathNotUnderstood,
+        ),
+        (
+            "another method",
+            asking(|a| a.http = Some((true, "POST", "/orders/1"))),
+            R::MethodNotGranted,
+        ),
+        (
+            "another path, by a neighbour",
+            asking(|a| {
+                (a.http, a.level) = (Some((true, "GET", "/users")), EvidenceLevel::Scope);
+            }),
+            R::EvidenceTooLow,
+        ),
     ];
     let mut reached = BTreeSet::new();
     assert_eq!(ask(&agent([]), &ASK), Err(R::NoGrant), "no grant at all");
     for (what, request, reason) in rows {
         assert_eq!(
-            ask(&agent([live("team/g")]), &request),
+            ask(&agent([with_rules("team/g")]), &request),
             Err(reason),
             "{what}"
         );
@@ -214,7 +267,7 @@ fn of_several_grants_the_same_one_is_always_taken() {
         ..live("team/c")
     };
     let with_token = LiveGrant {
-        credential: Some(key("team/token")),
+        credential: Some(token()),
         ..live("team/d")
     };
     let mut grants = vec![plain, later, latest, with_token];
@@ -231,7 +284,7 @@ fn of_several_grants_the_same_one_is_always_taken() {
 #[test]
 fn a_grant_that_a_process_cannot_use_does_not_hide_one_that_it_can() {
     let strict = LiveGrant {
-        credential: Some(key("team/token")),
+        credential: Some(token()),
         ..live("team/strict")
     };
     let open = LiveGrant {
@@ -250,4 +303,49 @@ fn a_grant_that_a_process_cannot_use_does_not_hide_one_that_it_can() {
         ask(&agent([strict, open]), &ASK),
         Ok("team/strict".to_owned())
     );
+}
+
+#[test]
+fn a_client_without_tls_is_led_to_a_service_with_it_and_never_the_reverse() {
+    let plain = |port, path| Ask {
+        port,
+        http: Some((false, "GET", path)),
+        ..ASK
+    };
+    let https = agent([with_rules("team/g")]);
+    for port in [80, 443] {
+        assert!(ask(&https, &plain(port, "/orders/1")).is_ok(), "{port}");
+        let other = ask(&https, &plain(port, "/users"));
+        assert_eq!(other, Err(RefusalReason::PathNotGranted));
+    }
+    // Over TLS, port 80 is another port.
+    let encrypted = asking(|a| (a.port, a.http) = (80, Some((true, "GET", "/orders/1"))));
+    assert_eq!(ask(&https, &encrypted), Err(RefusalReason::NoGrant));
+
+    let mut in_the_clear = live("team/g");
+    in_the_clear.resource.protocol = Protocol::Http;
+    let http = agent([in_the_clear]);
+    assert!(ask(&http, &plain(443, "/")).is_ok());
+    let encrypted = asking(|a| a.http = Some((true, "GET", "/")));
+    assert_eq!(ask(&http, &encrypted), Err(RefusalReason::WrongProtocol));
+}
+
+#[test]
+fn what_is_carried_unread_has_no_requests() {
+    let mut grant = live("team/g");
+    grant.resource.tls = Tls::Passthrough;
+    let agent = agent([grant]);
+    let request = asking(|a| a.http = Some((true, "GET", "/")));
+    assert_eq!(ask(&agent, &request), Err(RefusalReason::WrongProtocol));
+    let passed = |agent: &DesiredAgent| {
+        let request = Request {
+            level: EvidenceLevel::Image,
+            host: &host("api.example.com"),
+            port: port(443),
+            asks: Asks::Passthrough,
+        };
+        matches!(decide(agent, &request, at(0)), Decision::Allow(_))
+    };
+    assert!(passed(&agent));
+    assert!(!passed(&self::agent([live("team/g")])));
 }

@@ -20,10 +20,12 @@ pub fn reach<'a, E: Copy + Ord>(
 ) -> BTreeMap<Destination, Ends<E>> {
     let mut own: BTreeMap<Destination, Ends<E>> = BTreeMap::new();
     for (grant, end) in grants {
-        let ends = own.entry(Destination::of(&grant.resource)).or_default();
-        let levels = EvidenceLevel::ALL.into_iter();
-        for level in levels.filter(|level| *level >= grant.requires) {
-            extend(ends, level, end);
+        for destination in Destination::of(&grant.resource) {
+            let ends = own.entry(destination).or_default();
+            let levels = EvidenceLevel::ALL.into_iter();
+            for level in levels.filter(|level| *level >= grant.requires) {
+                extend(ends, level, end);
+            }
         }
     }
     let lengths: BTreeSet<u8> = own.keys().filter_map(length_of_network).collect();

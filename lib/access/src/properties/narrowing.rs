@@ -148,8 +148,11 @@ fn widened(wide: &Desired, narrow: &Desired) -> Option<String> {
         for minute in HOUR {
             let pairs = answers(before, at(minute)).into_iter();
             for pair in pairs.zip(answers(agent, at(minute))) {
-                if let (Decision::Refuse(reason), Decision::Allow(grant)) = pair {
-                    return Some(format!("{key} by {} at {minute}, was {reason}", grant.key));
+                if let (Decision::Refuse(refusal), Decision::Allow(grant)) = pair {
+                    return Some(format!(
+                        "{key} by {} at {minute}, was {}",
+                        grant.key, refusal.reason
+                    ));
                 }
             }
         }

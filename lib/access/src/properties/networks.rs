@@ -9,7 +9,7 @@ use proptest::{collection, prelude::*, sample::select};
 use super::world::HOUR;
 use crate::{
     compile::{Change, Compiler, Written, compile},
-    decide::{Decision, Request, decide},
+    decide::{Asks, Decision, Request, decide},
     desired::{DesiredAgent, Destination, Ends, reach},
     evidence::EvidenceLevel,
     grant::{Grant, Protocol},
@@ -161,7 +161,7 @@ proptest! {
             let ends = found(&slots, address, port, protocol);
             for level in EvidenceLevel::ALL {
                 let host = Host::from(address);
-                let request = Request { level, host: &host, port, protocol };
+                let request = Request { level, host: &host, port, asks: Asks::Protocol(protocol) };
                 let is_allowed = matches!(decide(&agent, &request, at(later)), Decision::Allow(_));
                 let is_open = ends.get(&level).is_some_and(|end| *end > at(later));
                 prop_assert_eq!(is_allowed, is_open, "{} {} {:?} {}", address, port, protocol, level);

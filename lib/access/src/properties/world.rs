@@ -11,7 +11,7 @@ use proptest::{collection, option, prelude::*, sample::select};
 use crate::{
     approval::{Approval, Verdict},
     compile::{Change, Compiler, Written},
-    decide::{Decision, Request, decide},
+    decide::{Asks, Decision, Request, decide},
     desired::DesiredAgent,
     digest::Sha256Digest,
     evidence::EvidenceLevel,
@@ -242,7 +242,7 @@ pub(super) fn answers(agent: &DesiredAgent, now: Timestamp) -> Vec<Decision<'_>>
                 level,
                 host,
                 port: sample::port(443),
-                protocol,
+                asks: Asks::Protocol(protocol),
             })
         })
     });

@@ -1,0 +1,260 @@
+//! One request on its way to the service: with its credential, over a connection that works.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::Authority};
+use hyper::body::{Body as _, Incoming};
+use lanyard_access::{desired::LiveGrant, grant::Protocol};
+use lanyard_protocol::record::{GrantRef, Outcome};
+use tokio::time::timeout;
+
+use super::{
+    body::RequestBody,
+    headers::{Spoken, fit},
+    refusal::Refusal,
+};
+use crate::{
+    broker::Broker,
+    injection::Injected,
+    open_request::OpenRequest,
+    scrub::Needles,
+    upstream::{
+        UpstreamError, Wanted,
+        service::{SendError, Service},
+    },
+};
+
+/// How long a service may take to begin its reply: a model may think for minutes.
+const REPLY: Duration = Duration::from_mins(15);
+
+/// How many connections that were closed meanwhile are tried before a new one must do.
+const STALE: usize = 3;
+
+/// The port that is not written in `Host`.
+const HTTPS: u16 = 443;
+const HTTP: u16 = 80;
+
+/// A request that is allowed, recorded, and made fit for another hop.
+pub(super) struct Prepared {
+    pub(super) method: Method,
+    /// In origin form.
+    pub(super) target: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Incoming,
+    pub(super) wanted: Wanted,
+    pub(super) grant: LiveGrant,
+    pub(super) open: Arc<OpenRequest>,
+    /// The image that asks.
+    pub(super) exec_id: u64,
+}
+
+/// What came back.
+pub(super) struct Replied {
+    pub(super) reply: Response<Incoming>,
+    pub(super) service: Service,
+    pub(super) needles: Option<Needles>,
+}
+
+/// The head of a request, which may be said twice.
+struct Head {
+    method: Method,
+    target: Uri,
+    headers: HeaderMap,
+}
+
+impl Prepared {
+    /// Sends it. A credential that the service does not accept is obtained anew once, where the request can
+    /// be said again.
+    pub(super) async fn send(self, broker: &Broker) -> Result<Replied, Refusal> {
+        let Self {
+            method,
+            target,
+            headers,
+            body,
+            wanted,
+            grant,
+            open,
+            exec_id,
+        } = self;
+        let can_repeat = body.is_end_stream() && grant.credential.is_some();
+        let head = Head {
+            method,
+            target,
+            headers,
+        };
+        let again = can_repeat.then(|| head.clone());
+        let sending = Sending {
+            broker,
+            wanted,
+            grant: &grant,
+            open: &open,
+            exec_id,
+        };
+        let body = RequestBody::new(body, Arc::clone(&open));
+        let (replied, version) = sending.attempt(head, body, 0).await?;
+        let Some(again) = again.filter(|_| replied.reply.status() == StatusCode::UNAUTHORIZED)
+        else {
+            return Ok(replied);
+        };
+        match sending.credential(version).await {
+            Ok(Some((injected, newer))) if newer != version => {
+                let Replied { reply, service, .. } = replied;
+                // Its connection is of use again only when its body was read, and nobody reads it.
+                drop((reply, service));
+                let body = RequestBody::none(Arc::clone(&open));
+                sending.carry(again, body, Some(injected)).await
+            }
+            // There is no other: the service's own answer says it best.
+            Ok(_) | Err(_) => Ok(replied),
+        }
+    }
+}
+
+impl Clone for Head {
+    fn clone(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+        }
+    }
+}
+
+struct Sending<'a> {
+    broker: &'a Broker,
+    wanted: Wanted,
+    grant: &'a LiveGrant,
+    open: &'a Arc<OpenRequest>,
+    exec_id: u64,
+}
+
+impl Sending<'_> {
+    async fn attempt(
+        &self,
+        head: Head,
+        body: RequestBody,
+        refused_version: u64,
+    ) -> Result<(Replied, u64), Refusal> {
+        let (injected, version) = match self.credential(refused_version).await? {
+            Some((injected, version)) => (Some(injected), version),
+            None => (None, 0),
+        };
+        Ok((self.carry(head, body, injected).await?, version))
+    }
+
+    /// The credential of the grant, if it has one, and which version of it that is.
+    async fn credential(&self, refused_version: u64) -> Result<Option<(Injected, u64)>, Refusal> {
+        let Some(credential) = &self.grant.credential else {
+            return Ok(None);
+        };
+        let unavailable = |error: &dyn std::error::Error| {
+            tracing::warn!(grant = %self.grant.key, %error, "no credential");
+            self.open.break_off(Outcome::CredentialUnavailable);
+            if self.open.is_granted() {
+                Refusal::no_credential(&credential.source)
+            } else {
+                Refusal::grant_ended()
+            }
+        };
+        let grant = self.grant.key.to_string();
+        let agent = &self.broker.agent;
+        let secret = agent.secret(grant, self.exec_id, refused_version).await;
+        let secret = secret.map_err(|error| unavailable(&error))?;
+        let injected = Injected::new(&credential.injection, &secret);
+        let injected = injected.map_err(|error| unavailable(&error))?;
+        Ok(Some((injected, secret.version)))
+    }
+
+    async fn carry(
+        &self,
+        mut head: Head,
+        body: RequestBody,
+        injected: Option<Injected>,
+    ) -> Result<Replied, Refusal> {
+        let needles = injected.map(|injected| injected.put(&mut head.headers, &mut head.target));
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = head.target;
+        *request.headers_mut() = head.headers;
+        let authority = authority(self.grant);
+        let mut attempt = 0;
+        loop {
+            let mut service = self.service(attempt).await?;
+            attempt += 1;
+            // Between the decision and here, time has passed.
+            if !self.open.is_granted() {
+                self.open.finish(Outcome::CutByGrantEnd);
+                return Err(Refusal::grant_ended());
+            }
+            let spoken = Spoken {
+                http2: service.speaks_http2(),
+                is_encrypted: self.grant.resource.protocol != Protocol::Http,
+                authority: &authority,
+            };
+            fit(&mut request, spoken);
+            match timeout(REPLY, service.send(request)).await {
+                Ok(Ok(reply)) => {
+                    return Ok(Replied {
+                        reply,
+                        service,
+                        needles,
+                    });
+                }
+                // The service closed it while nobody used it; nothing of the request was sent.
+                Ok(Err(SendError::Unsent(unsent))) if attempt <= STALE => request = *unsent,
+                Ok(Err(SendError::Unsent(_))) => return Err(self.no_reply("the connection closed")),
+                Ok(Err(SendError::Failed(error))) => return Err(self.no_reply(&error.to_string())),
+                Err(_) => return Err(self.no_reply("it took longer than 15 minutes")),
+            }
+        }
+    }
+
+    async fn service(&self, attempt: usize) -> Result<Service, Refusal> {
+        let upstreams = &self.broker.upstreams;
+        let connected = if attempt < STALE {
+            upstreams.service(self.grant, self.wanted).await
+        } else {
+            let reference: &GrantRef = &self.open.grant;
+            upstreams.connect(self.grant, reference, self.wanted).await
+        };
+        connected.map_err(|error| self.unreachable(&error))
+    }
+
+    fn unreachable(&self, error: &UpstreamError) -> Refusal {
+        tracing::debug!(%error, "a service was not reached");
+        self.open.break_off(Outcome::ServiceUnreachable);
+        if self.open.is_granted() {
+            Refusal::service(error.to_string())
+        } else {
+            Refusal::grant_ended()
+        }
+    }
+
+    fn no_reply(&self, error: &str) -> Refusal {
+        tracing::debug!(error, "a service gave no reply");
+        self.open.break_off(Outcome::ClosedByService);
+        if self.open.is_granted() {
+            let host = &self.grant.resource.host;
+            Refusal::service(format!("the service at `{host}` gave no reply: {error}"))
+        } else {
+            Refusal::grant_ended()
+        }
+    }
+}
+
+/// The host as the service knows itself, with its port where that is not the usual one.
+fn authority(grant: &LiveGrant) -> Authority {
+    let host = &grant.resource.host;
+    let port = grant.resource.port.get();
+    let usual = match grant.resource.protocol {
+        Protocol::Http => HTTP,
+        Protocol::Https | Protocol::Tcp | Protocol::Udp => HTTPS,
+    };
+    let text = if port == usual {
+        host.to_string()
+    } else {
+        format!("{host}:{port}")
+    };
+    // A DNS name has no character that an authority may not have.
+    Authority::try_from(text).unwrap_or_else(|_| Authority::from_static("invalid"))
+}

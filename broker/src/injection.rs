@@ -1,0 +1,353 @@
+//! A secret, put into one request.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Uri,
+    header::{ACCEPT_ENCODING, AUTHORIZATION, SEC_WEBSOCKET_EXTENSIONS},
+    uri::PathAndQuery,
+};
+use lanyard_access::credential::{self, QueryParameter};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::{
+    agent::ObtainedSecret,
+    scrub::{Needles, mask_for},
+};
+
+/// Why a secret cannot be put into a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum InjectionError {
+    /// Nothing, or what could not be found again in a reply.
+    #[error("the secret has less than {SHORTEST} characters")]
+    TooShort,
+    /// More than a header should have.
+    #[error("the secret has more than {LONGEST} characters")]
+    TooLong,
+    /// It would break the header, or hide the place it is masked at.
+    #[error("the secret has other than visible ASCII characters, or every one of `*#!.,`")]
+    Characters,
+    /// A password without a user.
+    #[error("the credential has no user name")]
+    NoUserName,
+}
+
+/// Below that, masking a secret in replies would mask much else.
+const SHORTEST: usize = 8;
+
+/// What many servers take of a whole head.
+const LONGEST: usize = 8 << 10;
+
+/// Headers that clients put keys into. Where a credential is put in, what a client has in any of them is
+/// its own, or a placeholder, and a service that read it first would take it for the credential.
+const KEY_HEADERS: [HeaderName; 7] = [
+    AUTHORIZATION,
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("ocp-apim-subscription-key"),
+    HeaderName::from_static("private-token"),
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-auth-token"),
+    HeaderName::from_static("x-goog-api-key"),
+];
+
+/// A credential on its way into one request. Its memory is cleared when the last holder drops it.
+#[derive(Debug)]
+pub(crate) struct Injected {
+    place: Place,
+    needles: Needles,
+}
+
+#[derive(Debug)]
+enum Place {
+    Header(HeaderName, HeaderValue),
+    Query(QueryParameter, Zeroizing<String>),
+}
+
+impl Injected {
+    /// Makes a secret ready for the place that its source names.
+    pub(crate) fn new(
+        injection: &credential::Injection,
+        secret: &ObtainedSecret,
+    ) -> Result<Self, InjectionError> {
+        let value = secret.value.trim_ascii_end();
+        check(value)?;
+        let place = match injection {
+            credential::Injection::Bearer => header(AUTHORIZATION, &[b"Bearer ", value])?,
+            credential::Injection::Header { name, prefix } => {
+                let name = name.as_str().parse();
+                let name = name.map_err(|_| InjectionError::Characters)?;
+                header(name, &[prefix.as_bytes(), value])?
+            }
+            credential::Injection::Basic { username } => {
+                let username = username.as_deref().or(secret.username.as_deref());
+                let username = username.ok_or(InjectionError::NoUserName)?;
+                let pair = joined(&[username.as_bytes(), b":", value]);
+                let pair = Zeroizing::new(STANDARD.encode(&*pair));
+                header(AUTHORIZATION, &[b"Basic ", pair.as_bytes()])?
+            }
+            credential::Injection::Query { parameter } => {
+                Place::Query(parameter.clone(), percent_encoded(value))
+            }
+        };
+        Ok(Self {
+            place,
+            needles: Needles::of(value),
+        })
+    }
+
+    /// Puts it into the head of a request in place of what the client wrote there. Nothing encoded is asked
+    /// for, since what comes back is searched.
+    pub(crate) fn put(self, headers: &mut HeaderMap, target: &mut Uri) -> Needles {
+        for name in &KEY_HEADERS {
+            headers.remove(name);
+        }
+        match self.place {
+            Place::Header(name, value) => {
+                headers.insert(name, value);
+            }
+            Place::Query(parameter, value) => {
+                if let Some(with) = with_parameter(target, &parameter, &value) {
+                    *target = with;
+                }
+            }
+        }
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // Compressed messages of a WebSocket could not be searched.
+        headers.remove(SEC_WEBSOCKET_EXTENSIONS);
+        self.needles
+    }
+}
+
+fn check(secret: &[u8]) -> Result<(), InjectionError> {
+    if secret.len() < SHORTEST {
+        return Err(InjectionError::TooShort);
+    }
+    if secret.len() > LONGEST {
+        return Err(InjectionError::TooLong);
+    }
+    if !secret.iter().all(u8::is_ascii_graphic) || mask_for(secret).is_none() {
+        return Err(InjectionError::Characters);
+    }
+    Ok(())
+}
+
+fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    // Room for all of it at once: a growing vector would leave copies behind.
+    let length = parts.iter().map(|part| part.len()).sum();
+    let mut all = Zeroizing::new(Vec::with_capacity(length));
+    for part in parts {
+        all.extend_from_slice(part);
+    }
+    all
+}
+
+fn header(name: HeaderName, parts: &[&[u8]]) -> Result<Place, InjectionError> {
+    let value = Bytes::from_owner(Cleared(joined(parts)));
+    let value = HeaderValue::from_maybe_shared(value);
+    let mut value = value.map_err(|_| InjectionError::Characters)?;
+    // Never indexed by HPACK either (RFC 7541, 7.1.3).
+    value.set_sensitive(true);
+    Ok(Place::Header(name, value))
+}
+
+/// All but the unreserved characters encoded (RFC 3986, 2.3).
+fn percent_encoded(secret: &[u8]) -> Zeroizing<String> {
+    let mut encoded = Zeroizing::new(String::with_capacity(secret.len() * 3));
+    for byte in secret {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            encoded.push(char::from(*byte));
+        } else {
+            encoded.push('%');
+            for digit in [byte >> 4, byte & 0xf] {
+                let digit = char::from_digit(digit.into(), 16).unwrap_or_default();
+                encoded.push(digit.to_ascii_uppercase());
+            }
+        }
+    }
+    encoded
+}
+
+/// The target with that parameter, and without any of its name that the client wrote.
+fn with_parameter(target: &Uri, name: &QueryParameter, value: &str) -> Option<Uri> {
+    let is_own = |pair: &&str| {
+        let written = pair.split('=').next().unwrap_or_default();
+        !is_same_name(written, name.as_str())
+    };
+    let query = target.query().unwrap_or_default();
+    let kept = query.split('&').filter(|pair| !pair.is_empty());
+    let kept: Vec<&str> = kept.filter(is_own).collect();
+    let mut text = Zeroizing::new(Vec::with_capacity(
+        target.path().len() + query.len() + name.as_str().len() + value.len() + 4,
+    ));
+    text.extend_from_slice(target.path().as_bytes());
+    text.push(b'?');
+    for pair in kept {
+        text.extend_from_slice(pair.as_bytes());
+        text.push(b'&');
+    }
+    text.extend_from_slice(name.as_str().as_bytes());
+    text.push(b'=');
+    text.extend_from_slice(value.as_bytes());
+    let text = Bytes::from_owner(Cleared(text));
+    let path_and_query = PathAndQuery::from_maybe_shared(text).ok()?;
+    let mut parts = target.clone().into_parts();
+    parts.path_and_query = Some(path_and_query);
+    Uri::from_parts(parts).ok()
+}
+
+/// However a client spells it: services decode names before they look at them.
+fn is_same_name(written: &str, name: &str) -> bool {
+    let mut decoded = Vec::with_capacity(written.len());
+    let mut bytes = written.bytes();
+    while let Some(byte) = bytes.next() {
+        let digits = |bytes: &mut std::str::Bytes<'_>| {
+            let high = char::from(bytes.next()?).to_digit(16)?;
+            let low = char::from(bytes.next()?).to_digit(16)?;
+            u8::try_from(high << 4 | low).ok()
+        };
+        decoded.push(match byte {
+            b'%' => digits(&mut bytes).unwrap_or(b'%'),
+            byte => byte,
+        });
+    }
+    // Some frameworks read `key[]` and `key ` as `key`.
+    let decoded = String::from_utf8_lossy(&decoded);
+    let plain = decoded.trim().trim_end_matches("[]");
+    plain.eq_ignore_ascii_case(name)
+}
+
+/// Lets [`Bytes`] hold memory that is cleared.
+struct Cleared(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Cleared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use credential::Injection;
+
+    use super::*;
+
+    const TOKEN: &[u8] = b"sk-0123456789/+?";
+
+    fn secret(value: &[u8]) -> ObtainedSecret {
+        ObtainedSecret {
+            value: Zeroizing::new(value.to_vec()),
+            username: None,
+            version: 1,
+        }
+    }
+
+    fn injected(injection: &Injection, target: &str, own: &[(&str, &str)]) -> (HeaderMap, String) {
+        let injected = Injected::new(injection, &secret(TOKEN)).unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, value) in own {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        let mut target: Uri = target.parse().unwrap();
+        injected.put(&mut headers, &mut target);
+        (headers, target.to_string())
+    }
+
+    #[test]
+    fn each_way_puts_it_in_its_place_and_takes_out_what_the_client_wrote() {
+        let own = [
+            ("authorization", "Bearer own"),
+            ("authorization", "Basic own"),
+            ("x-api-key", "own"),
+            ("x-goog-api-key", "own"),
+            ("accept-encoding", "gzip"),
+            ("accept", "*/*"),
+        ];
+        let rows = [
+            (
+                Injection::Bearer,
+                "authorization",
+                "Bearer sk-0123456789/+?",
+            ),
+            (
+                Injection::Header {
+                    name: "x-api-key".parse().unwrap(),
+                    prefix: String::new(),
+                },
+                "x-api-key",
+                "sk-0123456789/+?",
+            ),
+            (
+                Injection::Header {
+                    name: "x-own".parse().unwrap(),
+                    prefix: "Token ".into(),
+                },
+                "x-own",
+                "Token sk-0123456789/+?",
+            ),
+            (
+                Injection::Basic {
+                    username: Some("git".into()),
+                },
+                "authorization",
+                "Basic Z2l0OnNrLTAxMjM0NTY3ODkvKz8=",
+            ),
+        ];
+        for (injection, name, value) in rows {
+            let (headers, target) = injected(&injection, "/a?b=1", &own);
+            assert_eq!(headers[name], value);
+            assert!(headers[name].is_sensitive() && !format!("{headers:?}").contains("0123"));
+            assert_eq!(headers.len(), 3, "{headers:?}");
+            assert_eq!(headers[ACCEPT_ENCODING], "identity");
+            assert_eq!(target, "/a?b=1");
+        }
+    }
+
+    #[test]
+    fn a_parameter_takes_the_place_of_every_spelling_of_its_name() {
+        let injection = Injection::Query {
+            parameter: "key".parse().unwrap(),
+        };
+        let secret = "key=sk-0123456789%2F%2B%3F";
+        for (target, with) in [
+            ("/a", format!("/a?{secret}")),
+            ("/a?", format!("/a?{secret}")),
+            ("/a?b=1&key=own&c=2", format!("/a?b=1&c=2&{secret}")),
+            ("/a?k%65y=own&KEY=own&key", format!("/a?{secret}")),
+            ("/a?key[]=own&keys=1", format!("/a?keys=1&{secret}")),
+        ] {
+            let (headers, put) = injected(&injection, target, &[("authorization", "own")]);
+            assert_eq!(put, with);
+            assert!(!headers.contains_key(AUTHORIZATION));
+        }
+    }
+
+    #[test]
+    fn a_pair_needs_a_user_name() {
+        let injection = Injection::Basic { username: None };
+        let mut pair = secret(TOKEN);
+        let without = Injected::new(&injection, &pair).unwrap_err();
+        assert_eq!(without, InjectionError::NoUserName);
+        pair.username = Some("bob".into());
+        assert!(Injected::new(&injection, &pair).is_ok());
+    }
+
+    #[test]
+    fn what_would_break_a_request_is_refused() {
+        let put = |value: &[u8]| Injected::new(&Injection::Bearer, &secret(value)).map(drop);
+        for bad in [
+            &b"sk-0123\r\nX: y"[..],
+            b"sk 0123456789",
+            b"sk-0123456789\0",
+            b"*#!.,*#!.,",
+            "schlüssel-lang".as_bytes(),
+        ] {
+            assert_eq!(put(bad), Err(InjectionError::Characters));
+        }
+        assert_eq!(put(b"short\n"), Err(InjectionError::TooShort));
+        assert_eq!(put(b""), Err(InjectionError::TooShort));
+        let long = vec![b'x'; LONGEST + 1];
+        assert_eq!(put(&long), Err(InjectionError::TooLong));
+        assert_eq!(put(b"sk-0123456789\n"), Ok(()));
+    }
+}

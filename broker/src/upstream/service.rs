@@ -1,0 +1,231 @@
+//! One connection to a service under one grant: requests go in, and it ends with the grant.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use lanyard_access::host::DnsName;
+use lanyard_protocol::record::GrantRef;
+use tokio::{sync::watch, task::AbortHandle};
+
+use super::{
+    UpstreamError,
+    connect::{Established, ServiceStream},
+};
+use crate::{clock, deadline, http::body::RequestBody, limits, scope::Scope, socket::Cut};
+
+/// A way to send one request at a time (HTTP/1.1), or this one of several (HTTP/2).
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// The grant that allowed it; requests under another do not use it.
+    pub(crate) grant: GrantRef,
+    /// What ends its connection at once.
+    pub(crate) cut: Cut,
+    sender: Sender,
+    /// Counts it among those that use its connection, if it does.
+    _open: Option<Open>,
+    connection: Arc<Connection>,
+}
+
+/// Why a request has no reply.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The connection was closed before it was used; nothing of the request went out.
+    Unsent(Box<Request<RequestBody>>),
+    /// It broke off.
+    Failed(hyper::Error),
+}
+
+/// One of the requests that use a connection.
+#[derive(Debug)]
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Sends requests.
+#[derive(Debug)]
+enum Sender {
+    /// HTTP/1.1.
+    One(http1::SendRequest<RequestBody>),
+    /// HTTP/2.
+    Many(http2::SendRequest<RequestBody>, Arc<AtomicUsize>),
+}
+
+/// What carries the connection. When its last user is gone, it is too.
+#[derive(Debug)]
+struct Connection {
+    task: AbortHandle,
+    grant: GrantRef,
+    scope: watch::Receiver<Arc<Scope>>,
+    cut: Cut,
+}
+
+impl Drop for Connection {
+    /// Its user may have heard of the grant's end first.
+    fn drop(&mut self) {
+        if !self.scope.borrow().holds(&self.grant, clock::boot_now()) {
+            self.cut.cut();
+        }
+        self.task.abort();
+    }
+}
+
+/// Speaks HTTP on a connection.
+pub(super) async fn start(
+    established: Established,
+    name: &DnsName,
+    grant: &GrantRef,
+    scope: watch::Receiver<Arc<Scope>>,
+) -> Result<Service, UpstreamError> {
+    let failed = |error| UpstreamError::Http(name.clone(), error);
+    let Established { stream, http2, cut } = established;
+    let stream = TokioIo::new(stream);
+    let (sender, task) = if http2 {
+        let (sender, connection) = http2_builder().handshake(stream).await.map_err(failed)?;
+        let task = carry(connection, scope.clone(), grant.clone(), cut.clone());
+        (Sender::Many(sender, Arc::default()), tokio::spawn(task))
+    } else {
+        let (sender, connection) = http1_handshake(stream).await.map_err(failed)?;
+        let connection = connection.with_upgrades();
+        let task = carry(connection, scope.clone(), grant.clone(), cut.clone());
+        (Sender::One(sender), tokio::spawn(task))
+    };
+    Ok(Service {
+        grant: grant.clone(),
+        cut: cut.clone(),
+        sender,
+        _open: None,
+        connection: Arc::new(Connection {
+            task: task.abort_handle(),
+            grant: grant.clone(),
+            scope,
+            cut,
+        }),
+    })
+}
+
+type Http1 = (
+    http1::SendRequest<RequestBody>,
+    http1::Connection<TokioIo<ServiceStream>, RequestBody>,
+);
+
+async fn http1_handshake(stream: TokioIo<ServiceStream>) -> hyper::Result<Http1> {
+    http1::Builder::new()
+        .max_headers(limits::HEADERS)
+        .max_header_size(limits::HEADER_BYTES)
+        .max_buf_size(limits::BUFFER_BYTES)
+        .handshake(stream)
+        .await
+}
+
+fn http2_builder() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .max_send_buf_size(limits::SEND_BUFFER)
+        .max_header_list_size(limits::HEADER_LIST)
+        // A service that is gone without a word is found out.
+        .keep_alive_interval(limits::PING)
+        .keep_alive_timeout(limits::PONG);
+    builder
+}
+
+async fn carry(
+    connection: impl Future<Output = hyper::Result<()>>,
+    mut scope: watch::Receiver<Arc<Scope>>,
+    grant: GrantRef,
+    cut: Cut,
+) {
+    // Dropped after it is cut: closed before, it would end as if all was well.
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        () = deadline::ended(&mut scope, &grant) => cut.cut(),
+        result = &mut connection => {
+            if let Err(error) = result {
+                tracing::debug!(%error, "the connection to a service ended");
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Whether it is HTTP/2.
+    pub(crate) const fn speaks_http2(&self) -> bool {
+        matches!(self.sender, Sender::Many(..))
+    }
+
+    /// Whether nothing can be sent any more.
+    pub(super) fn is_closed(&self) -> bool {
+        match &self.sender {
+            Sender::One(sender) => sender.is_closed(),
+            Sender::Many(sender, _) => sender.is_closed(),
+        }
+    }
+
+    /// How many requests use its connection, and how many could.
+    pub(super) fn load(&self) -> (usize, usize) {
+        match &self.sender {
+            Sender::One(_) => (0, 1),
+            Sender::Many(_, open) => (open.load(Ordering::Relaxed), limits::SHARED),
+        }
+    }
+
+    /// Another way over the same connection, where it takes several.
+    pub(super) fn another(&self) -> Option<Self> {
+        match &self.sender {
+            Sender::One(_) => None,
+            Sender::Many(sender, count) => Some(Self {
+                grant: self.grant.clone(),
+                cut: self.cut.clone(),
+                sender: Sender::Many(sender.clone(), Arc::clone(count)),
+                _open: Some(Open::new(count)),
+                connection: Arc::clone(&self.connection),
+            }),
+        }
+    }
+
+    /// Sends one request. It comes back unsent when the connection was closed before it was used.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let sent = match &mut self.sender {
+            Sender::One(sender) => match sender.ready().await {
+                Ok(()) => sender.try_send_request(request).await,
+                Err(_) => return Err(SendError::Unsent(Box::new(request))),
+            },
+            Sender::Many(sender, _) => match sender.ready().await {
+                Ok(()) => sender.try_send_request(request).await,
+                Err(_) => return Err(SendError::Unsent(Box::new(request))),
+            },
+        };
+        sent.map_err(|mut error| match error.take_message() {
+            Some(unsent) => SendError::Unsent(Box::new(unsent)),
+            None => SendError::Failed(error.into_error()),
+        })
+    }
+}
