@@ -81,6 +81,8 @@ pub(crate) enum Verb {
     Revoke(RevokeArgs),
     /// Say why something was or would be refused, and which YAML would allow it
     Explain(ExplainArgs),
+    /// Print what the programs of a scope trust (within it)
+    Trust(TrustArgs),
     /// Read the record of what happened
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Audit {
@@ -97,6 +99,23 @@ pub(crate) enum Verb {
     /// Execute a program as the leader of a session of its own
     #[command(hide = true)]
     Session(SessionArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`lanyard run` sets all of it for what it starts. A client with roots of its own, built in or in a file that only \
+it reads, has to be given the bundle: `lanyard trust --pem > bundle.pem`.
+
+Examples:
+  eval \"$(lanyard trust)\"
+  keytool -importcert ... < <(lanyard trust --pem)")]
+pub(crate) struct TrustArgs {
+    /// Print the certificates themselves (PEM)
+    #[arg(long, env = "LANYARD_PEM")]
+    pub(crate) pem: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

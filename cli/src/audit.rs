@@ -61,6 +61,7 @@ pub(crate) fn tail(place: &Place, args: &TailArgs, out: &mut impl Write) -> Resu
             | Reply::Changed(_)
             | Reply::Objects(_)
             | Reply::Suggestion(_)
+            | Reply::Trusted(_)
             | Reply::Draining(_) => return Err(ControlError::NotUnderstood.into()),
         }
     }

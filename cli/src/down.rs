@@ -93,6 +93,7 @@ fn drain(
                 | Reply::Changed(_)
                 | Reply::Objects(_)
                 | Reply::Suggestion(_)
+                | Reply::Trusted(_)
                 | Reply::Record(_),
             ) => return Err(ControlError::NotUnderstood.into()),
             Err(error) => {

@@ -12,7 +12,7 @@ use crate::{
     audit::TailError, command::CommandError, control::ControlError, doctor::DoctorError,
     down::DownError, explain::ExplainError, get::GetError, man::ManError,
     manifests::ManifestsError, node_agent::NodeAgentError, run::RunError, session::SessionError,
-    suggest::SuggestError, terminal::printable_lines, up::UpError,
+    suggest::SuggestError, terminal::printable_lines, trust::TrustError, up::UpError,
 };
 
 /// Why a verb is not done.
@@ -43,6 +43,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Suggest(#[from] SuggestError),
     #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
     Man(#[from] ManError),
     #[error(transparent)]
     Doctor(#[from] DoctorError),
@@ -66,6 +68,7 @@ impl Failure {
             | Self::Manifests(_)
             | Self::Get(_)
             | Self::Suggest(_)
+            | Self::Trust(_)
             | Self::Man(_)
             | Self::Doctor(_)
             | Self::Output(_) => None,
@@ -87,6 +90,7 @@ impl Failure {
             | Self::Manifests(_)
             | Self::Get(_)
             | Self::Suggest(_)
+            | Self::Trust(_)
             | Self::Man(_)
             | Self::Doctor(_)
             | Self::Output(_) => ExitCode::FAILURE,

@@ -24,6 +24,7 @@ mod suggest;
 mod table;
 mod terminal;
 mod time_left;
+mod trust;
 mod up;
 mod version;
 mod yaml;
@@ -67,6 +68,7 @@ fn perform(cli: &Cli) -> Result<(), Failure> {
         Verb::Doctor(args) => doctor::doctor(place, args, out),
         Verb::Man(args) => Ok(man::write(args)?),
         Verb::Revoke(args) => revoke::revoke(place, args, out),
+        Verb::Trust(args) => trust::trust(place, args, out),
         Verb::Explain(args) => explain::explain(place, args, out),
         Verb::Audit { verb } => match verb {
             AuditVerb::Tail(args) => audit::tail(place, args, out),

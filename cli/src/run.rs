@@ -22,6 +22,7 @@ use crate::{
     confine::{self, Asked, ConfineError, Program, ThirtyTwoBitError},
     control::{Control, ControlError},
     failure::Failure,
+    trust,
 };
 
 /// A scope has one way out, and a proxy is not on it.
@@ -82,7 +83,8 @@ pub(crate) fn run(place: &Place, args: &RunArgs) -> Result<Infallible, Failure> 
     let command = command::find(&name, search_path().as_deref())?;
     let program = Program::look(Path::new(&command.path)).map_err(RunError::ThirtyTwoBit)?;
     let environment = Environment::read();
-    let admitted = enter_scope(place, args, arguments, &command)?;
+    let trusted = trust::of_caller(&environment);
+    let admitted = enter_scope(place, args, arguments, &command, trusted)?;
     let socket = place.socket();
     let asked = Asked {
         program: &program,
@@ -93,7 +95,7 @@ pub(crate) fn run(place: &Place, args: &RunArgs) -> Result<Infallible, Failure> 
     let folders = confine::confine(&admitted, &asked).map_err(RunError::Confine)?;
     let mut next = process::Command::new(&command.path);
     next.arg0(&name).args(arguments);
-    set_environment(&mut next, folders, admitted.variables);
+    set_environment(&mut next, folders, &admitted.variables, &environment);
     // `exec` gives SIGPIPE, which every Rust program starts by ignoring, its default action back.
     let source = next.exec();
     Err(Failure::Run(RunError::Execute {
@@ -107,6 +109,7 @@ fn enter_scope(
     args: &RunArgs,
     arguments: &[OsString],
     command: &Command,
+    trusted: String,
 ) -> Result<Admitted, ControlError> {
     let verb = Verb::Run(Run {
         agent: args.agent.to_string(),
@@ -115,6 +118,7 @@ fn enter_scope(
             .iter()
             .map(|argument| argument.to_string_lossy().into_owned())
             .collect(),
+        trusted,
     });
     let mut control = Control::connect(place)?;
     control.ask_with(verb, command.descriptor.as_fd())?;
@@ -127,13 +131,14 @@ fn enter_scope(
 fn set_environment(
     command: &mut process::Command,
     folders: Vec<(&'static str, PathBuf)>,
-    variables: Vec<Variable>,
+    variables: &[Variable],
+    environment: &Environment,
 ) {
     for name in PROXY_VARIABLES {
         command.env_remove(name);
     }
     command.envs(folders);
-    for Variable { name, value } in variables {
-        command.env(name, value);
+    for variable in variables {
+        command.env(&variable.name, trust::value_of(variable, environment));
     }
 }

@@ -53,6 +53,7 @@ pub(crate) fn fetch(place: &Place) -> Result<Status, ControlError> {
         | Reply::Changed(_)
         | Reply::Objects(_)
         | Reply::Suggestion(_)
+        | Reply::Trusted(_)
         | Reply::Done(_) => Err(ControlError::NotUnderstood),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf, process::Command};
 
-const PAGES: [(&str, &[&str]); 17] = [
+const PAGES: [(&str, &[&str]); 18] = [
     ("lanyard", &[]),
     ("up", &["up"]),
     ("down", &["down"]),
@@ -13,6 +13,7 @@ const PAGES: [(&str, &[&str]); 17] = [
     ("status", &["status"]),
     ("suggest", &["suggest"]),
     ("revoke", &["revoke"]),
+    ("trust", &["trust"]),
     ("explain", &["explain"]),
     ("audit", &["audit"]),
     ("audit-tail", &["audit", "tail"]),

@@ -7,6 +7,7 @@ mod peer;
 mod queries;
 mod room;
 mod run;
+mod trust;
 
 use std::{
     fs, io,
@@ -184,6 +185,7 @@ async fn converse(
         Some(Verb::Get(asked)) => {
             objects::get(&mut stream, &node, callers, objects, &peer, &asked).await
         }
+        Some(Verb::Trust(_)) => trust::trust(&mut stream, &node, &peer).await,
         Some(Verb::Suggest(asked)) => {
             objects::suggest(&mut stream, &node, callers, &peer, &asked).await
         }

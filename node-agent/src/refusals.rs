@@ -228,8 +228,11 @@ mod tests {
             assert_eq!(described.destination, None);
         }
         let all: std::collections::BTreeSet<_> = Cause::ALL.iter().map(|c| reason_of(*c)).collect();
+        // A broker's own.
+        let brokers = [ConnectionReason::OtherName];
         for reason in ConnectionReason::ALL {
-            assert!(all.contains(reason), "nothing gives {reason}");
+            let is_given = all.contains(reason) || brokers.contains(reason);
+            assert!(is_given, "nothing gives {reason}");
         }
         let event = RefusalEvent {
             address: "::ffff:10.0.0.1".parse::<Ipv6Addr>().unwrap().octets(),

@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod inherited;
 pub mod listeners;
+pub mod trust;
 
 use std::{
     fs, io,
@@ -15,20 +16,17 @@ use thiserror::Error;
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use self::{cgroup::Cgroup, listeners::Listeners};
+use self::{
+    cgroup::Cgroup,
+    listeners::Listeners,
+    trust::{Own, Variable},
+};
 use crate::{
     interception::{InterceptionError, ScopeRoot},
     kept::{KeptError, KeptScope, write_private},
     names::Names,
     place::Place,
 };
-
-/// Where distributions keep the roots that everybody trusts.
-const SYSTEM_ROOTS: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-];
 
 /// Why a scope was not made.
 #[derive(Debug, Error)]
@@ -75,8 +73,8 @@ pub struct Scope {
     pub listeners: Listeners,
     /// Its own root.
     pub root: ScopeRoot,
-    /// The roots its processes trust.
-    pub bundle: PathBuf,
+    /// Where what its programs trust is.
+    folder: PathBuf,
 }
 
 impl Scope {
@@ -94,17 +92,15 @@ impl Scope {
         fs::create_dir_all(&folder).map_err(|source| file("make", &folder, source))?;
         write_private(&folder.join("root.key"), root.key_pem().as_bytes())?;
         write_private(&folder.join("root.pem"), root.certificate_pem().as_bytes())?;
-        Self::assemble(
-            place,
-            id,
-            KeptScope {
-                name,
-                agent,
-                uid,
-                names: Names::default(),
-            },
-            root,
-        )
+        let kept = KeptScope {
+            name,
+            agent,
+            uid,
+            names: Names::default(),
+        };
+        let scope = Self::assemble(place, id, kept, root)?;
+        scope.trust_also("")?;
+        Ok(scope)
     }
 
     /// Takes up a scope whose processes outlived the node agent.
@@ -119,7 +115,12 @@ impl Scope {
             Zeroizing::new(read("root.key")?),
             read("root.pem")?,
         );
-        Self::assemble(place, id, kept, root)
+        let scope = Self::assemble(place, id, kept, root)?;
+        // What its starter added is in the one that is there.
+        if !trust::is_written(&scope.folder) {
+            scope.trust_also("")?;
+        }
+        Ok(scope)
     }
 
     fn assemble(
@@ -136,7 +137,8 @@ impl Scope {
         } = kept;
         let cgroup = Cgroup::make(&place.cgroup.join(&name))?;
         let listeners = Listeners::open().map_err(ScopeError::Listeners)?;
-        let bundle = write_bundle(place, &name, root.certificate_pem())?;
+        let folder = run_folder(place, &name);
+        fs::create_dir_all(&folder).map_err(|source| file("make", &folder, source))?;
         Ok(Self {
             id,
             name,
@@ -146,7 +148,7 @@ impl Scope {
             cgroup,
             listeners,
             root,
-            bundle,
+            folder,
         })
     }
 
@@ -169,25 +171,27 @@ impl Scope {
         }
     }
 
-    /// Environment for what runs in it: where each runtime looks for roots it trusts.
-    pub fn variables(&self) -> Vec<(String, String)> {
-        const BUNDLE: [&str; 10] = [
-            "SSL_CERT_FILE",
-            "CURL_CA_BUNDLE",
-            "REQUESTS_CA_BUNDLE",
-            "NODE_EXTRA_CA_CERTS",
-            "GIT_SSL_CAINFO",
-            "PIP_CERT",
-            "AWS_CA_BUNDLE",
-            "CARGO_HTTP_CAINFO",
-            "DENO_CERT",
-            "LANYARD_TRUST_BUNDLE",
-        ];
-        let bundle = self.bundle.display().to_string();
-        let mut variables: Vec<_> = BUNDLE.map(|name| (name.to_owned(), bundle.clone())).into();
-        variables.push(("LANYARD_SCOPE".to_owned(), self.name.clone()));
-        variables.push(("LANYARD_AGENT".to_owned(), self.agent.to_string()));
+    /// Environment for what runs in it: where each runtime looks for roots it trusts, and what it is.
+    pub fn variables(&self) -> Vec<Variable> {
+        let of_its_own = |name, value| Variable {
+            name,
+            value,
+            own: Own::Replaced,
+        };
+        let mut variables = trust::variables(&self.folder);
+        variables.push(of_its_own("LANYARD_SCOPE", self.name.clone()));
+        variables.push(of_its_own("LANYARD_AGENT", self.agent.to_string()));
         variables
+    }
+
+    /// Adds to what its programs trust: roots that its starter trusts.
+    pub fn trust_also(&self, added: &str) -> Result<(), ScopeError> {
+        trust::write(&self.folder, self.root.certificate_pem(), added)
+    }
+
+    /// The folder with what its programs trust.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Removes what it has on disk.
@@ -212,18 +216,6 @@ fn state_folder(place: &Place, name: &str) -> PathBuf {
 
 fn run_folder(place: &Place, name: &str) -> PathBuf {
     place.run.join("scopes").join(name)
-}
-
-fn write_bundle(place: &Place, name: &str, root: &str) -> Result<PathBuf, ScopeError> {
-    let folder = run_folder(place, name);
-    fs::create_dir_all(&folder).map_err(|source| file("make", &folder, source))?;
-    let path = folder.join("bundle.pem");
-    let system = SYSTEM_ROOTS
-        .iter()
-        .find_map(|path| fs::read_to_string(path).ok())
-        .unwrap_or_default();
-    fs::write(&path, format!("{root}{system}")).map_err(|source| file("write", &path, source))?;
-    Ok(path)
 }
 
 fn file(attempt: &'static str, path: &Path, source: io::Error) -> ScopeError {

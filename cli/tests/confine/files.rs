@@ -227,6 +227,7 @@ fn the_trust_bundle_is_read_wherever_it_is() {
         variables: vec![Variable {
             name: "SSL_CERT_FILE".into(),
             value: shown(&file).into(),
+            own: 0,
         }],
         ..Admitted::default()
     };

@@ -16,6 +16,7 @@ fn admit(mut asked: Asked) -> Asked {
         variables: vec![Variable {
             name: "SSL_CERT_FILE".into(),
             value: "/run/lanyard/bundle.pem".into(),
+            own: 0,
         }],
         ..Admitted::default()
     }));

@@ -67,6 +67,9 @@ pub mod evidence {
 /// The most bytes of arguments that follow an event.
 pub const ARGUMENTS: usize = 4096;
 
+/// The longest text in `OWN_VARIABLE`, with the zero behind it.
+pub const OWN_VARIABLE: usize = 256;
+
 /// The longest name in `LOADER`, filled up with zeros.
 pub const LOADER_NAME: usize = 24;
 

@@ -19,4 +19,4 @@ pub mod unix;
 pub mod virtual_address;
 
 /// The version of this layout.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;

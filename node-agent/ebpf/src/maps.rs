@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use lanyard_node_agent_abi::{
     cause::COUNTERS,
-    event::{ARGUMENTS, ExecEvent, LOADER_NAME},
+    event::{self, ARGUMENTS, ExecEvent, LOADER_NAME},
     grant::{Grant, GrantKey, SLOTS, Slot},
     process::{ArmedFile, Image, Process, ScopeSettings, Usage},
     tag::Tag,
@@ -81,6 +81,11 @@ pub(crate) static UNIX_SOCKET: HashMap<UnixKey, u32> =
 #[map]
 pub(crate) static LOADER: HashMap<[u8; LOADER_NAME], u32> = HashMap::with_max_entries(64, 0);
 
+/// Variables that would count, exactly as Lanyard itself sets them, filled up with zeros: these do not.
+#[map]
+pub(crate) static OWN_VARIABLE: HashMap<[u8; event::OWN_VARIABLE], u32> =
+    HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+
 /// Which generation of the tracing programs works; the others do nothing.
 #[map]
 pub(crate) static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
@@ -118,6 +123,8 @@ pub(crate) struct Scratch {
     pub(crate) arguments: [u8; ARGUMENTS],
     /// One variable of the environment.
     pub(crate) variable: [u8; VARIABLE],
+    /// The same as `OWN_VARIABLE` has it.
+    pub(crate) own: [u8; event::OWN_VARIABLE],
 }
 
 /// How much of a variable is read at once.

@@ -14,12 +14,12 @@ use lanyard_node_agent_abi::{
     process::ArmedFile,
     unix::{self, UnixKey},
 };
-use lanyard_protocol::control::{Admitted, Run, Variable, reply};
+use lanyard_protocol::control::{Admitted, Run, reply};
 use rustix::fs::{FileType, Mode, OFlags, fstat, major, minor, open};
 use tokio::net::UnixStream;
 use tracing::warn;
 
-use super::{Denied, Outcome, caller, denied, peer::Peer, say};
+use super::{Denied, Outcome, caller, denied, peer::Peer, say, trust};
 use crate::{
     attest::{
         Rules,
@@ -158,6 +158,7 @@ fn admit(
     };
     let id = node.make_scope(agent, peer.uid, now).map_err(failed)?;
     let admitted = allow_sockets(&mut node, id, &allowance.unix_sockets)
+        .and_then(|()| node.trust(id, &asked.trusted))
         .and_then(|()| node.admit(id, peer.pid, peer.process(), file, asked.path, now));
     if let Err(error) = admitted {
         if let Err(error) = node.forget_scope(id, now) {
@@ -169,17 +170,14 @@ fn admit(
         .scopes
         .get(&id)
         .ok_or_else(|| denied("the scope is gone", ""))?;
-    let variables = scope
-        .variables()
-        .into_iter()
-        .map(|(name, value)| Variable { name, value });
+    let variables = trust::variables(scope);
     let agent = node.compiler.desired().agents.get(&scope.agent);
     let access = agent.map(|agent| agent.process_access);
     Ok((
         id,
         Admitted {
             scope: scope.name.clone(),
-            variables: variables.collect(),
+            variables,
             observed: node.is_observed(scope),
             debug: access == Some(ProcessAccess::Debug),
             allowed_paths: allowance.paths,

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use lanyard_access::{
     desired::LiveGrant,
     digest::Sha256Digest,
-    grant::Resource,
+    grant::{Resource, Tls},
     identity::{Enforcement, ProcessAccess},
     object::Uid,
     port::Port,
@@ -70,14 +70,36 @@ const fn in_seconds(seconds: u64) -> u64 {
 #[test]
 fn a_name_opens_both_its_virtual_addresses_at_the_broker() {
     let openings = of(vec![grant("a", "api.example.com", 10)]);
-    assert_eq!(openings.len(), 2);
+    // `http://` URLs of a service at 443 are led there too.
+    let ports: Vec<u16> = openings.keys().map(|key| key.port).collect();
+    assert_eq!(ports, [80, 443, 80, 443]);
     for (key, opening) in openings {
-        assert_eq!((key.principal, key.port, key.bits), (7, 443, 128));
+        assert_eq!((key.principal, key.bits), (7, 128));
         let expected = Opening {
             carrier: carrier::BROKER,
             deadlines: at_image(in_seconds(10)),
         };
         assert_eq!(opening, expected);
+    }
+}
+
+#[test]
+fn what_is_carried_in_several_ways_is_one_destination_until_the_last_of_them_ends() {
+    let https = grant("a", "api.example.com", 10);
+    let mut tcp = grant("b", "api.example.com", 20);
+    tcp.resource.protocol = Protocol::Tcp;
+    tcp.requires = EvidenceLevel::Scope;
+    let mut http = grant("c", "api.example.com", 5);
+    http.resource.protocol = Protocol::Http;
+    http.resource.port = Port::new(80).unwrap();
+    let openings = of(vec![https, tcp, http]);
+    assert_eq!(openings.len(), 4);
+    for (key, opening) in openings {
+        let expected = match key.port {
+            443 => [20, 20, 20].map(in_seconds),
+            _ => at_image(in_seconds(10)),
+        };
+        assert_eq!(opening.deadlines, expected, "{}", key.port);
     }
 }
 

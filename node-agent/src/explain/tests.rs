@@ -1,6 +1,6 @@
 use lanyard_access::{
     desired::{DesiredAgent, LiveGrant},
-    grant::Resource,
+    grant::{Resource, Tls},
     identity::{Enforcement, ProcessAccess},
     object::Uid,
     port::Port,

@@ -12,7 +12,7 @@ use aya::maps::{
 };
 use lanyard_node_agent_abi::{
     cause::{Cause, lost},
-    event::LOADER_NAME,
+    event::{LOADER_NAME, OWN_VARIABLE},
     grant::{Grant, GrantKey, KEY_BITS, Slot},
     process::{ArmedFile, ExecId, Image, Process, ScopeSettings, Usage},
     tag::{Tag, side},
@@ -69,6 +69,7 @@ pub struct Maps {
     broker_ports: HashMap<MapData, u32, u32>,
     unix_sockets: HashMap<MapData, Shared<UnixKey>, u32>,
     loader: HashMap<MapData, [u8; LOADER_NAME], u32>,
+    own_variables: HashMap<MapData, [u8; OWN_VARIABLE], u32>,
     tags: SkStorage<MapData, Shared<Tag>>,
     tag_map: MapData,
     slots: Array<MapData, Shared<Slot>>,
@@ -99,6 +100,7 @@ impl Maps {
             broker_ports: hash!("BROKER_PORT"),
             unix_sockets: hash!("UNIX_SOCKET"),
             loader: hash!("LOADER"),
+            own_variables: hash!("OWN_VARIABLE"),
             tags: SkStorage::try_from(Map::SkStorage(pinned(pins, "TAG")?))
                 .map_err(failed("open", "TAG"))?,
             tag_map: pinned(pins, "TAG")?,
@@ -207,6 +209,22 @@ impl Maps {
         self.loader
             .insert(name, number, 0)
             .map_err(failed("write", "LOADER"))
+    }
+
+    /// Lets a variable that changes what a program loads count as none where it is exactly `NAME=VALUE`. A text
+    /// that is too long for the map goes on to count.
+    pub fn set_own_variable(&mut self, text: &str, is_own: bool) -> Result<(), MapError> {
+        let mut key = [0; OWN_VARIABLE];
+        let Some(place) = key[..OWN_VARIABLE - 1].get_mut(..text.len()) else {
+            return Ok(());
+        };
+        place.copy_from_slice(text.as_bytes());
+        let written = if is_own {
+            self.own_variables.insert(key, 1, 0)
+        } else {
+            ignore_missing(self.own_variables.remove(&key))
+        };
+        written.map_err(failed("write", "OWN_VARIABLE"))
     }
 
     /// Lets only `scope` be heard by a socket that serves it, which speaks that protocol.

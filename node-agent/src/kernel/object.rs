@@ -125,6 +125,7 @@ pub(super) const MAPS: &[&str] = &[
     "BROKER_PORT",
     "UNIX_SOCKET",
     "LOADER",
+    "OWN_VARIABLE",
     "ACTIVE",
     "SCRATCH",
     "SEQUENCE",

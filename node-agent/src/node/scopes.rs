@@ -19,7 +19,7 @@ use super::{Node, NodeError};
 use crate::{
     desired::Openings,
     kernel::{Maps, clock::Moment},
-    scope::{Scope, ScopeError, cgroup::Cgroup, inherited},
+    scope::{Scope, ScopeError, cgroup::Cgroup, inherited, trust},
 };
 
 impl Node {
@@ -41,6 +41,21 @@ impl Node {
             return Err(error);
         }
         Ok(id)
+    }
+
+    /// Before a scope has a process: what its starter trusts beside the machine's roots, and which variables
+    /// lead to that and to nothing else.
+    pub fn trust(&mut self, id: u32, added: &str) -> Result<(), NodeError> {
+        let Some(scope) = self.scopes.get(&id) else {
+            return Ok(());
+        };
+        if !added.is_empty() {
+            scope.trust_also(added)?;
+        }
+        for text in trust::harmless(scope.folder()) {
+            self.maps.set_own_variable(&text, true)?;
+        }
+        Ok(())
     }
 
     /// Without a note of its number nothing starts: another scope could be given the same one.
@@ -144,6 +159,9 @@ impl Node {
         };
         scope.cgroup.remove().map_err(ScopeError::from)?;
         self.maps.forget_scope(scope.cgroup.id(), id)?;
+        for text in trust::harmless(scope.folder()) {
+            self.maps.set_own_variable(&text, false)?;
+        }
         let Some(scope) = self.scopes.remove(&id) else {
             return Ok(());
         };

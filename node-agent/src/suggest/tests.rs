@@ -1,7 +1,7 @@
 use lanyard_access::{
     desired::LiveGrant,
     digest::Sha256Digest,
-    grant::Resource,
+    grant::{Resource, Tls},
     identity::{Enforcement, ProcessAccess},
     object::Uid,
     reason::{AttestationReason, ConnectionReason},
@@ -37,6 +37,8 @@ fn https_grant(host: &str, requires: EvidenceLevel) -> LiveGrant {
             host: host.parse().unwrap(),
             port: Port::new(443).unwrap(),
             protocol: Protocol::Https,
+            tls: Tls::Terminate,
+            http: Vec::new(),
             allow_private: false,
             ca_bundle: None,
         },
@@ -85,11 +87,12 @@ fn opened_by(suggestion: &Suggestion) -> Vec<String> {
 }
 
 #[test]
-fn a_name_on_443_is_https_and_anything_else_is_its_address() {
+fn a_name_is_granted_as_its_port_is_usually_spoken_to() {
     let all = seen(vec![
         connected(Some("api.example"), "192.0.2.1:443", Transport::Tcp),
         connected(Some("api.example"), "192.0.2.2:443", Transport::Tcp),
         connected(Some("db.example"), "192.0.2.3:5432", Transport::Tcp),
+        connected(Some("api.example"), "192.0.2.1:80", Transport::Tcp),
         connected(None, "192.0.2.4:443", Transport::Tcp),
         connected(None, "[2001:db8::1]:5000", Transport::Udp),
     ]);
@@ -97,8 +100,9 @@ fn a_name_on_443_is_https_and_anything_else_is_its_address() {
     assert_eq!(
         opened_by(&suggestion),
         [
+            "HTTP api.example 80",
             "HTTPS api.example 443",
-            "TCP 192.0.2.3 5432",
+            "TCP db.example 5432",
             "TCP 192.0.2.4 443",
             "UDP 2001:db8::1 5000",
         ]

@@ -63,6 +63,33 @@ fn arguments_are_told_to_the_last_byte_there_is_room_for() {
 }
 
 #[test]
+fn a_variable_exactly_as_lanyard_sets_it_is_none_that_counts() {
+    let mut node = Node::start();
+    let mut actor = node.attested(level::IMAGE);
+    let own = "JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/run/x.jks";
+    node.maps().set_own_variable(own, true).unwrap();
+    let counts = bit_of("JAVA_TOOL_OPTIONS");
+    let value = "-Djavax.net.ssl.trustStore=/run/x.jks";
+    for (value, expected) in [
+        (value.to_owned(), 0),
+        (format!("{value} -javaagent:/x"), counts),
+        (format!("{value}x"), counts),
+        (value[..value.len() - 1].to_owned(), counts),
+        (format!("-javaagent:/x {value}"), counts),
+        (format!("{value}{}", " ".repeat(300)), counts),
+        (String::new(), counts),
+    ] {
+        let environment = format!("{{'JAVA_TOOL_OPTIONS': '{value}'}}");
+        let event = execute(&mut node, &mut actor, "['true']", &environment);
+        assert_eq!(event.loader, expected, "{environment}");
+    }
+    node.maps().set_own_variable(own, false).unwrap();
+    let environment = format!("{{'JAVA_TOOL_OPTIONS': '{value}'}}");
+    let event = execute(&mut node, &mut actor, "['true']", &environment);
+    assert_eq!(event.loader, counts);
+}
+
+#[test]
 fn variables_that_change_what_is_loaded_are_seen_wherever_they_stand() {
     let mut node = Node::start();
     let mut actor = node.attested(level::IMAGE);

@@ -17,6 +17,7 @@ pub(super) fn rows() -> Vec<Case> {
         "is not a DNS name: write the exact name, for example api.example.com; no address, scheme, port, path or wildcard",
     );
     let mut rows = ways(kind);
+    rows.extend(pairs(kind));
     rows.extend(vec![
         create(kind, &[], Accepted),
         row(
@@ -61,7 +62,7 @@ pub(super) fn rows() -> Vec<Case> {
     rows
 }
 
-/// How a credential is put in, and which source goes with which way.
+/// How a credential is put in.
 fn ways(kind: Kind) -> Vec<Case> {
     let way = |injection: Value, verdict| create(kind, &[("/injection", injection)], verdict);
     let header = |name: &str, verdict| {
@@ -81,15 +82,6 @@ fn ways(kind: Kind) -> Vec<Case> {
             json!({ "type": "Basic", "basic": { "username": name } }),
             verdict,
         )
-    };
-    let pair = |injection: Value, verdict| {
-        let changes = [
-            ("/type", json!("Basic")),
-            ("/secretKey", Value::Null),
-            ("/basic", json!({ "name": "login" })),
-            ("/injection", injection),
-        ];
-        create(kind, &changes, verdict)
     };
     let with_prefix =
         json!({ "type": "Header", "header": { "name": "Authorization", "prefix": "Token " } });
@@ -150,6 +142,28 @@ fn ways(kind: Kind) -> Vec<Case> {
             json!({ "type": "Bearer", "basic": { "username": "a" } }),
             Refused("spec.injection.basic", "is only for the type Basic"),
         ),
+        way(
+            json!({ "type": "Header", "header": { "name": "X-Key", "prefix": "a\n" } }),
+            Refused(
+                "spec.injection.header.prefix",
+                "has other than visible ASCII characters and spaces",
+            ),
+        ),
+    ]
+}
+
+/// Which source goes with which way.
+fn pairs(kind: Kind) -> Vec<Case> {
+    let pair = |injection: Value, verdict| {
+        let changes = [
+            ("/type", json!("Basic")),
+            ("/secretKey", Value::Null),
+            ("/basic", json!({ "name": "login" })),
+            ("/injection", injection),
+        ];
+        create(kind, &changes, verdict)
+    };
+    vec![
         pair(json!({ "type": "Basic" }), Accepted),
         create(
             kind,
@@ -160,13 +174,6 @@ fn ways(kind: Kind) -> Vec<Case> {
                 ("/injection", json!({ "type": "Basic" })),
             ],
             Refused("spec.basic.name", BAD_OBJECT_NAME),
-        ),
-        way(
-            json!({ "type": "Header", "header": { "name": "X-Key", "prefix": "a\n" } }),
-            Refused(
-                "spec.injection.header.prefix",
-                "has other than visible ASCII characters and spaces",
-            ),
         ),
         pair(
             json!({ "type": "Bearer" }),

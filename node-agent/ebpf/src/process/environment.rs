@@ -4,12 +4,12 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user_str};
-use lanyard_node_agent_abi::event::{LOADER_NAME, evidence};
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel_str, bpf_probe_read_user_str};
+use lanyard_node_agent_abi::event::{LOADER_NAME, OWN_VARIABLE, evidence};
 
 use super::image::Evidence;
 use crate::{
-    maps::{LOADER, SCRATCH, VARIABLE},
+    maps::{LOADER, OWN_VARIABLE as OWN_VARIABLES, SCRATCH, VARIABLE},
     settings::{offsets, read},
 };
 
@@ -76,8 +76,12 @@ extern "C" fn piece(_index: u64, context: *mut c_void) -> i64 {
         return 1;
     }
     if reading.goes_on == 0 {
-        // SAFETY: the helper has just written it.
-        reading.loader |= name_of(unsafe { &*variable });
+        // SAFETY: the helper has just written it, and `own` is another member of the same value.
+        let (variable, own) = unsafe { (&*variable, &mut (*scratch).own) };
+        let counts = name_of(variable);
+        if counts != 0 && !is_own(variable, own) {
+            reading.loader |= counts;
+        }
     }
     // With its final NUL, a text of the whole buffer was cut.
     if length as usize >= VARIABLE {
@@ -88,6 +92,25 @@ extern "C" fn piece(_index: u64, context: *mut c_void) -> i64 {
         reading.at += length as u64;
     }
     0
+}
+
+/// Whether it is exactly what Lanyard itself sets.
+#[inline(always)]
+fn is_own(variable: &[u8; VARIABLE], own: &mut [u8; OWN_VARIABLE]) -> bool {
+    // The map compares the zeros behind a text too.
+    own.fill(0);
+    // SAFETY: a buffer of exactly the length that is named; the helper checks the address it reads from.
+    let length = unsafe {
+        bpf_probe_read_kernel_str(
+            own.as_mut_ptr().cast(),
+            OWN_VARIABLE as u32,
+            variable.as_ptr().cast(),
+        )
+    };
+    // With its final NUL, a text of the whole buffer was cut.
+    let is_whole = length > 0 && (length as usize) < OWN_VARIABLE;
+    // SAFETY: only whether it is there is looked at.
+    is_whole && unsafe { OWN_VARIABLES.get(&*own) }.is_some()
 }
 
 /// The bit for a variable that counts, by its name.

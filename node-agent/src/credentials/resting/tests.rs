@@ -27,6 +27,7 @@ fn source(uid: &str) -> CredentialSource {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a source gives it")]
 fn obtained(secret: &str) -> Result<Obtained, CredentialError> {
     Ok(Obtained {
         username: None,
