@@ -6,6 +6,7 @@ pub mod lab;
 pub mod lanyard;
 pub mod manifest;
 pub mod memory;
+pub mod peers;
 pub mod scenes;
 pub mod service;
 pub mod silent_file;

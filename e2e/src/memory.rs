@@ -6,14 +6,22 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use memchr::memmem::Finder;
 
 /// Where `needle` was found in process `pid`: its memory, its environment, its arguments.
 pub fn find(pid: u32, needle: &[u8]) -> Result<Vec<String>> {
+    find_any(pid, &[needle.to_vec()])
+}
+
+/// Where any of `needles` was found in process `pid`.
+pub fn find_any(pid: u32, needles: &[Vec<u8>]) -> Result<Vec<String>> {
+    let finders: Vec<Finder<'_>> = needles.iter().map(|needle| Finder::new(needle)).collect();
+    let contains = |content: &[u8]| finders.iter().any(|finder| finder.find(content).is_some());
     let mut places = Vec::new();
     for part in ["environ", "cmdline"] {
         let content = fs::read(format!("/proc/{pid}/{part}"))
             .with_context(|| format!("read the {part} of {pid}"))?;
-        if contains(&content, needle) {
+        if contains(&content) {
             places.push(part.to_owned());
         }
     }
@@ -30,7 +38,7 @@ pub fn find(pid: u32, needle: &[u8]) -> Result<Vec<String>> {
         };
         let mut content = vec![0; usize::try_from(end - start)?];
         // The kernel's own pages at the end of the address space cannot be read this way.
-        if memory.read_exact_at(&mut content, start).is_ok() && contains(&content, needle) {
+        if memory.read_exact_at(&mut content, start).is_ok() && contains(&content) {
             places.push(map.to_owned());
         }
     }
@@ -43,10 +51,6 @@ fn range(map: &str) -> Option<(u64, u64)> {
         u64::from_str_radix(start, 16).ok()?,
         u64::from_str_radix(end, 16).ok()?,
     ))
-}
-
-fn contains(content: &[u8], needle: &[u8]) -> bool {
-    content.windows(needle.len()).any(|window| window == needle)
 }
 
 #[cfg(test)]

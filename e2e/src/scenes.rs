@@ -18,7 +18,7 @@ use crate::{
     agent,
     lab::Lab,
     lanyard::Lanyard,
-    manifest,
+    manifest, peers,
     service::{self, Service},
 };
 
@@ -28,7 +28,11 @@ pub const TOKEN: &str = "demo-4f1c9d2e7b8a6053-token";
 pub const USER: &str = "nobody";
 
 /// The agents of all scenes; who may run them is in the policy, which is read once.
-const AGENTS: [&str; 6] = ["bot", "coder", "watched", "scripted", "other", "asker"];
+const AGENTS: [&str; 7] = [
+    "bot", "coder", "watched", "scripted", "other", "asker", TOOLS,
+];
+/// The one that is whatever runs in its scope: for programs of others, which may be installed anew.
+pub const TOOLS: &str = "tools";
 /// The one that may reach a unix socket, [`Stage::listed_socket`].
 const ASKER: &str = "asker";
 
@@ -59,8 +63,9 @@ fn policy(lab: &Lab, secret: &Path) -> String {
             _ => String::new(),
         };
         format!(
-            "  - name: {agent}\n    allowedUsers: [{USER}]\n    allowPaths: [{}]\n{sockets}",
-            programs.display()
+            "  - name: {agent}\n    allowedUsers: [{USER}]\n    allowPaths: [{}, {}]\n{sockets}",
+            programs.display(),
+            peers::folder().display()
         )
     };
     format!(
@@ -83,6 +88,7 @@ impl Stage {
     /// Sets the stage.
     pub fn set() -> Result<Self> {
         let lab = Lab::new()?;
+        std::fs::create_dir_all(peers::folder()).context("make the folder of peers")?;
         let service = Service::start(&lab, TOKEN)?;
         let (curl, python) = (agent::curl(&lab)?, agent::python()?);
         let secret = lab.write("secrets/token", format!("{TOKEN}\n"))?;

@@ -133,7 +133,7 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ worker_connections 256; }}
 http {{
-  log_format arrived '$host $request_method $uri "$http_authorization" $status';
+  log_format arrived '$host $request_method $uri "$http_authorization" $status $server_protocol';
   access_log {folder}/access.log arrived;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
@@ -143,7 +143,7 @@ http {{
   root {folder}/html;
   default_type application/octet-stream;
   server {{
-    listen {TLS_PORT} ssl;
+    listen {TLS_PORT} ssl http2;
     server_name {NAME} {OTHER_NAME};
     ssl_certificate {folder}/server.pem;
     ssl_certificate_key {folder}/server.key;
@@ -151,6 +151,8 @@ http {{
     location = / {{ return 200 "{GREETING}\n"; }}
     location = /echo {{ return 200 "you sent $http_authorization\n"; }}
     location = /large {{ limit_rate 256k; }}
+    location /orders/ {{ return 200 "order $uri\n"; }}
+    location /admin {{ return 200 "you are in\n"; }}
   }}
   server {{
     listen {PLAIN_PORT};

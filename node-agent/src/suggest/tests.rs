@@ -114,7 +114,7 @@ fn a_name_is_granted_as_its_port_is_usually_spoken_to() {
     );
     assert!(yaml.contains("requires: Image\n"), "{yaml}");
     let names: BTreeSet<_> = suggestion.grants.iter().map(|grant| &grant.key).collect();
-    assert_eq!(names.len(), 4);
+    assert_eq!(names.len(), 5);
     assert!(
         names.contains(&key("team/bot-v2-api-example-443")),
         "{names:?}"

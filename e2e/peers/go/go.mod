@@ -1,0 +1,3 @@
+module lanyard.dev/e2e/peers
+
+go 1.19

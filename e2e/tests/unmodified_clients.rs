@@ -1,0 +1,272 @@
+//! Clients as everybody has them call a service by its name with a token they never had: what is granted works,
+//! what is not is refused with a reason, and the token is nowhere in them.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::Stdio,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lanyard_e2e::{
+    agent, lab, memory, peers,
+    scenes::{Stage, TOKEN, TOOLS, USER},
+    service,
+};
+use serde_json::Value;
+
+/// The agent is whatever runs in its scope, and may read orders.
+fn stage() -> Stage {
+    let stage = Stage::set().unwrap();
+    let identity = format!(
+        "apiVersion: lanyard.dev/v1alpha1\nkind: AgentIdentity\nmetadata:\n  name: {TOOLS}\nspec:\n  workloadSelector:\n    processes: []\n"
+    );
+    stage.lab.write("manifests/tools.yaml", identity).unwrap();
+    let rules = "    http:\n      - methods: [GET]\n        path: /\n      - methods: [GET]\n        path: /echo\n      - methods: [GET]\n        path: /orders/**\n";
+    let grant = https_grant("tools-api", &stage.service.authority, rules);
+    stage.lab.write("manifests/tools-api.yaml", grant).unwrap();
+    stage.lanyard.until_live("default/tools-api").unwrap();
+    stage
+}
+
+fn https_grant(name: &str, authority: &str, rules: &str) -> String {
+    let bundle: Vec<String> = authority
+        .lines()
+        .map(|line| format!("      {line}"))
+        .collect();
+    format!(
+        "apiVersion: lanyard.dev/v1alpha1\nkind: AccessGrant\nmetadata:\n  name: {name}\nspec:\n  identityRef:\n    name: {TOOLS}\n  resource:\n    host: {}\n    protocol: HTTPS\n    allowPrivate: true\n{rules}    caBundle: |\n{}\n  credentialRef:\n    name: token\n  duration: 1h\n",
+        service::NAME,
+        bundle.join("\n")
+    )
+}
+
+/// Every form in which the token could be in a client.
+fn forms() -> Vec<Vec<u8>> {
+    let mut forms = vec![TOKEN.as_bytes().to_vec()];
+    for before in ["", "a", "ab"] {
+        let encoded = STANDARD.encode(format!("{before}{TOKEN}"));
+        // Without the characters that what stands before and behind decide.
+        let core = &encoded[4..encoded.len() - 4];
+        forms.push(core.as_bytes().to_vec());
+    }
+    forms
+}
+
+/// Runs a client that prints a line for each URL, and searches it before it ends.
+fn ask(stage: &Stage, command: &[&str]) {
+    let url = |path: &str| stage.url(path);
+    let other = format!("https://{}/", service::OTHER_NAME);
+    let plain = format!("http://{}/orders/8", service::NAME);
+    let urls = [
+        url("/"),
+        url("/echo"),
+        url("/orders/7"),
+        plain,
+        url("/admin"),
+        url("/orders/%2e%2e/admin"),
+        other,
+    ];
+    let command: Vec<&str> = command
+        .iter()
+        .copied()
+        .chain(urls.iter().map(String::as_str))
+        .collect();
+    let mut process = stage
+        .lanyard
+        .run_as(TOOLS, Some(USER), &command)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = Vec::new();
+    let out = BufReader::new(process.stdout.take().unwrap());
+    for line in out.lines() {
+        let line = line.unwrap();
+        if line == "done" {
+            break;
+        }
+        lines.push(line);
+    }
+    let found = memory::find_any(process.id(), &forms());
+    let control = memory::find(process.id(), service::GREETING.as_bytes());
+    drop(process.stdin.take());
+    let output = process.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let replies: Vec<Value> = lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}\n{said}")))
+        .collect();
+    assert_eq!(
+        replies.len(),
+        urls.len(),
+        "{lines:?}\n{said}\n{}",
+        stage.lanyard.daemon_log()
+    );
+    let body = |number: usize| replies[number]["body"].as_str().unwrap_or_default();
+
+    assert!(body(0).contains(service::GREETING), "{replies:?}\n{said}");
+    assert!(body(1).starts_with("you sent Bearer ****"), "{replies:?}");
+    assert_eq!(body(2), "order /orders/7\n");
+    assert_eq!(
+        body(3),
+        "order /orders/8\n",
+        "plain http:// is led to TLS: {replies:?}"
+    );
+    assert_eq!(replies[4]["status"], 403, "{replies:?}");
+    let problem: Value = serde_json::from_str(body(4)).unwrap();
+    assert_eq!(problem["reason"], "PathNotGranted", "{problem}");
+    assert_eq!(problem["grant"], "default/tools-api", "{problem}");
+    // Some clients resolve the dots themselves, and ask for what is not granted either.
+    assert_eq!(replies[5]["status"], 403, "{replies:?}");
+    assert!(replies[6]["error"].is_string(), "{replies:?}");
+    assert!(!lines.iter().any(|line| line.contains(TOKEN)), "{lines:?}");
+    let found = found.unwrap();
+    assert!(found.is_empty(), "the token is in the client: {found:?}");
+    assert!(!control.unwrap().is_empty(), "the search finds nothing");
+    let arrived = stage.service.requests().unwrap();
+    assert!(
+        arrived.iter().all(|line| line.contains(TOKEN)),
+        "{arrived:?}"
+    );
+    assert!(
+        !arrived.iter().any(|line| line.contains("/admin")),
+        "{arrived:?}"
+    );
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn python_client(library: &str) {
+    let stage = stage();
+    let python = text(&peers::python().unwrap());
+    let script = stage
+        .lab
+        .write(
+            "programs/clients.py",
+            peers::file("python/clients.py").unwrap(),
+        )
+        .unwrap();
+    ask(&stage, &[&python, &text(&script), library]);
+}
+
+#[test]
+fn python_urllib() {
+    python_client("urllib");
+}
+
+#[test]
+fn python_requests() {
+    python_client("requests");
+}
+
+#[test]
+fn python_httpx_over_http2() {
+    python_client("httpx");
+}
+
+#[test]
+fn python_aiohttp() {
+    python_client("aiohttp");
+}
+
+#[test]
+fn node_fetch() {
+    let stage = stage();
+    let node = text(&agent::node().unwrap());
+    let script = stage
+        .lab
+        .write("programs/fetch.mjs", peers::file("node/fetch.mjs").unwrap())
+        .unwrap();
+    ask(&stage, &[&node, &text(&script)]);
+}
+
+#[test]
+fn go_net_http() {
+    let stage = stage();
+    ask(&stage, &[&text(&peers::go_client().unwrap())]);
+}
+
+#[test]
+fn java_http_client() {
+    let stage = stage();
+    let classes = text(&peers::java_client().unwrap());
+    ask(&stage, &["java", "-Xmx64m", "-cp", &classes, "Client"]);
+}
+
+/// Both speak each version of HTTP that the service does, and no other.
+#[test]
+fn curl_over_http1_and_http2() {
+    let stage = stage();
+    for (flag, spoken) in [("--http1.1", "HTTP/1.1"), ("--http2", "HTTP/2.0")] {
+        let run = |path: &str| {
+            let url = stage.url(path);
+            let command = [
+                "curl",
+                "-sS",
+                flag,
+                "-w",
+                " %{http_code} %{http_version}",
+                &url,
+            ];
+            let output = stage.lanyard.run_as(TOOLS, Some(USER), &command).output();
+            String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
+        };
+        let version = spoken.trim_start_matches("HTTP/").trim_end_matches(".0");
+        let granted = run("/orders/7");
+        assert_eq!(granted, format!("order /orders/7\n 200 {version}"));
+        assert!(run("/admin").contains("PathNotGranted"));
+        let arrived = stage.service.requests().unwrap();
+        assert!(arrived.last().unwrap().ends_with(spoken), "{arrived:?}");
+    }
+}
+
+/// wget of Debian is GnuTLS's, and reads no variable for its roots.
+#[test]
+fn wget() {
+    let stage = stage();
+    let run = |path: &str| {
+        let url = stage.url(path);
+        let command = ["wget", "-q", "-O", "-", "--content-on-error", &url];
+        let output = stage.lanyard.run_as(TOOLS, Some(USER), &command).output();
+        output.unwrap()
+    };
+    let granted = run("/orders/7");
+    assert_eq!(granted.stdout, b"order /orders/7\n", "{granted:?}");
+    let refused = run("/admin");
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(said.contains("PathNotGranted"), "{said}");
+}
+
+/// A client that the variables of `lanyard run` do not reach finds all it needs with `lanyard trust`.
+#[test]
+fn what_a_scope_trusts_can_be_told_by_hand() {
+    let stage = stage();
+    let lanyard = stage.lab.path("bin/lanyard");
+    let lanyard = stage
+        .lab
+        .copy_program(&lanyard, "programs/lanyard")
+        .unwrap();
+    let script = format!(
+        "unset SSL_CERT_FILE CURL_CA_BUNDLE; {0} --node {1} --run-dir {2} trust --pem > bundle.pem && curl -sS --cacert bundle.pem {3}",
+        lanyard.display(),
+        stage.lab.node(),
+        stage.lab.path("run").display(),
+        stage.url("/")
+    );
+    let output = stage
+        .lanyard
+        .run_as(TOOLS, Some(USER), &["sh", "-c", &script])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains(service::GREETING), "{output:?}");
+    // Outside there is no scope whose root could be meant.
+    let outside = stage.lanyard.command(&["trust"]).output().unwrap();
+    assert_eq!(outside.status.code(), Some(1), "{outside:?}");
+    lab::run(&mut stage.lanyard.command(&["status"])).unwrap();
+}
