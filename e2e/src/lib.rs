@@ -2,6 +2,8 @@
 //! would see. The demo tells it as a story, the tests hold it to the promises.
 
 pub mod agent;
+pub mod counterparts;
+pub mod grant;
 pub mod lab;
 pub mod lanyard;
 pub mod manifest;

@@ -24,6 +24,8 @@ use crate::{
 
 /// The token that the service demands. No agent is ever to hold it.
 pub const TOKEN: &str = "demo-4f1c9d2e7b8a6053-token";
+/// The user name that goes with it where a service wants one.
+pub const LOGIN: &str = "x-access-token";
 /// The user that the agents of most scenes run as.
 pub const USER: &str = "nobody";
 
@@ -54,7 +56,7 @@ pub struct Stage {
 }
 
 /// Who may run which agent. What they run is in a folder that only root can write.
-fn policy(lab: &Lab, secret: &Path) -> String {
+fn policy(lab: &Lab, secret: &Path, login: &Path) -> String {
     let programs = lab.path("programs");
     let listed = listed_socket(lab);
     let agent = |agent| {
@@ -69,9 +71,10 @@ fn policy(lab: &Lab, secret: &Path) -> String {
         )
     };
     format!(
-        "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n",
+        "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n  - secret: default/login/username\n    file: {}\n  - secret: default/login/password\n    command: [/bin/echo, {TOKEN}]\n",
         AGENTS.map(agent).concat(),
-        secret.display()
+        secret.display(),
+        login.display()
     )
 }
 
@@ -93,7 +96,9 @@ impl Stage {
         let (curl, python) = (agent::curl(&lab)?, agent::python()?);
         let secret = lab.write("secrets/token", format!("{TOKEN}\n"))?;
         std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        let policy = policy(&lab, &secret);
+        let login = lab.write("secrets/login", format!("{LOGIN}\n"))?;
+        std::fs::set_permissions(&login, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        let policy = policy(&lab, &secret, &login);
         lab.write("local.yaml", policy)?;
         let stage_manifests = [
             (

@@ -9,7 +9,9 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lanyard_e2e::{
-    agent, lab, memory, peers,
+    agent,
+    grant::{NamedGrant, whoever},
+    lab, memory, peers,
     scenes::{Stage, TOKEN, TOOLS, USER},
     service,
 };
@@ -18,27 +20,29 @@ use serde_json::Value;
 /// The agent is whatever runs in its scope, and may read orders.
 fn stage() -> Stage {
     let stage = Stage::set().unwrap();
-    let identity = format!(
-        "apiVersion: lanyard.dev/v1alpha1\nkind: AgentIdentity\nmetadata:\n  name: {TOOLS}\nspec:\n  workloadSelector:\n    processes: []\n"
-    );
-    stage.lab.write("manifests/tools.yaml", identity).unwrap();
-    let rules = "    http:\n      - methods: [GET]\n        path: /\n      - methods: [GET]\n        path: /echo\n      - methods: [GET]\n        path: /orders/**\n";
-    let grant = https_grant("tools-api", &stage.service.authority, rules);
-    stage.lab.write("manifests/tools-api.yaml", grant).unwrap();
+    stage
+        .lab
+        .write("manifests/tools.yaml", whoever(TOOLS))
+        .unwrap();
+    let rules =
+        ["/", "/echo", "/orders/**"].map(|path| format!("  - {{ methods: [GET], path: {path} }}"));
+    let grant = NamedGrant {
+        name: "tools-api",
+        agent: TOOLS,
+        host: service::NAME,
+        port: 443,
+        protocol: "HTTPS",
+        resource: [&["http:".to_owned()][..], &rules].concat(),
+        authority: Some(&stage.service.authority),
+        credential: Some("token"),
+        spec: Vec::new(),
+    };
+    stage
+        .lab
+        .write("manifests/tools-api.yaml", grant.yaml())
+        .unwrap();
     stage.lanyard.until_live("default/tools-api").unwrap();
     stage
-}
-
-fn https_grant(name: &str, authority: &str, rules: &str) -> String {
-    let bundle: Vec<String> = authority
-        .lines()
-        .map(|line| format!("      {line}"))
-        .collect();
-    format!(
-        "apiVersion: lanyard.dev/v1alpha1\nkind: AccessGrant\nmetadata:\n  name: {name}\nspec:\n  identityRef:\n    name: {TOOLS}\n  resource:\n    host: {}\n    protocol: HTTPS\n    allowPrivate: true\n{rules}    caBundle: |\n{}\n  credentialRef:\n    name: token\n  duration: 1h\n",
-        service::NAME,
-        bundle.join("\n")
-    )
 }
 
 /// Every form in which the token could be in a client.
