@@ -146,7 +146,7 @@ async def swallow(request):
 
 
 async def main():
-    start_grpc()
+    kept = start_grpc()
     application = web.Application(client_max_size=1 << 40)
     application.router.add_get("/events", events)
     application.router.add_get("/forms", forms)
@@ -158,6 +158,7 @@ async def main():
     async with serve(echo, "0.0.0.0", 8444, ssl=tls(), process_request=admit):
         print("ready", flush=True)
         await asyncio.Future()
+        del kept
 
 
 asyncio.run(main())
