@@ -16,7 +16,8 @@ use lanyard_access::host::DnsName;
 use lanyard_protocol::{
     broker::{
         Answer, Attestation, AwaitAttestation, Call, FromAgent, FromBroker, GetSecret,
-        Intermediate, Observed, SignIntermediate, answer, call, from_agent,
+        Intermediate, LeaseBytes, Observed, ReturnBytes, SignIntermediate, answer, call,
+        from_agent,
     },
     frame::{self, FrameError},
     record::Event,
@@ -93,6 +94,9 @@ pub enum CallError {
     /// The answer is for another question.
     #[error("the node agent's answer is not understood")]
     Unexpected,
+    /// The grant allows no further request.
+    #[error("as many requests as the grant allows were made")]
+    UsedUp,
     /// The event could not be written down.
     #[error("the event is not representable: {0}")]
     Event(serde_json::Error),
@@ -298,7 +302,32 @@ impl Agent {
         let answer::Answer::Recorded(recorded) = answer else {
             return Err(CallError::Unexpected);
         };
+        if recorded.id.is_empty() {
+            return Err(CallError::UsedUp);
+        }
         recorded.id.parse().map_err(|_| CallError::Unexpected)
+    }
+
+    /// Bytes that may be carried under a grant with a limit: as many as wanted, or as are left.
+    pub(crate) async fn lease_bytes(&self, grant: &str, wanted: u64) -> Result<u64, CallError> {
+        let call = call::Call::LeaseBytes(LeaseBytes {
+            grant: grant.to_owned(),
+            wanted,
+        });
+        let answer = self.call(call, LONGEST_CALL).await?;
+        let answer::Answer::Leased(leased) = answer else {
+            return Err(CallError::Unexpected);
+        };
+        // More than was asked for is nothing that was counted.
+        Ok(leased.bytes.min(wanted))
+    }
+
+    /// Gives leased bytes back, without waiting for it.
+    pub(crate) fn return_bytes_soon(&self, grant: &str, bytes: u64) {
+        drop(self.send(call::Call::ReturnBytes(ReturnBytes {
+            grant: grant.to_owned(),
+            bytes,
+        })));
     }
 
     /// Tells what a name that nothing grants is answered with; done when the node agent knows it.

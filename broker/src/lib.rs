@@ -19,6 +19,7 @@ mod injection;
 mod interception;
 mod limits;
 mod open_request;
+mod quota;
 pub mod resolver;
 pub mod scope;
 mod scrub;

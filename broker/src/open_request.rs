@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
 };
 
+use lanyard_access::grant::Limits;
 use lanyard_protocol::record::{Event, GrantRef, Outcome, ScopeRef};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     agent::{Agent, CallError},
     clock,
+    quota::Quota,
     scope::Scope,
 };
 
@@ -24,6 +26,8 @@ pub(crate) struct OpenRequest {
     intent: Uuid,
     /// The grant that allowed it.
     pub grant: GrantRef,
+    /// The bytes that it may carry, where its grant has a limit.
+    pub quota: Option<Arc<Quota>>,
     status: AtomicU16,
     sent: AtomicU64,
     received: AtomicU64,
@@ -38,10 +42,14 @@ impl OpenRequest {
         intended: Event,
         scope: watch::Receiver<Arc<Scope>>,
         grant: GrantRef,
+        limits: Limits,
     ) -> Result<Arc<Self>, CallError> {
         let reference = scope.borrow().reference.clone();
         let intent = agent.record(&intended).await?;
+        let key = grant.key.to_string();
+        let quota = limits.bytes.map(|_| Quota::new(Arc::clone(&agent), key));
         Ok(Arc::new(Self {
+            quota,
             agent,
             scope,
             reference,

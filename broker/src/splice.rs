@@ -170,6 +170,7 @@ fn allowed(
             | RefusalReason::PathNotGranted
             | RefusalReason::MethodNotGranted
             | RefusalReason::PathNotUnderstood
+            | RefusalReason::UsedUp
             | RefusalReason::HostMismatch
             | RefusalReason::NotCarried => ConnectionReason::NoGrant,
         }),

@@ -9,10 +9,12 @@ mod reference;
 mod resource;
 pub mod status;
 
+use std::num::NonZeroU64;
+
 use jiff::Timestamp;
 use kube::CustomResource;
 use lanyard_access::{
-    grant::Grant,
+    grant::{Grant, Limits},
     object::{ObjectKey, Uid},
 };
 use schemars::JsonSchema;
@@ -32,6 +34,7 @@ use crate::{
     metadata::key_of,
     rule::{fixed_option, rule, rule_of},
     spec_hash::spec_hash,
+    text::{MOST_BYTES, MOST_USES},
 };
 
 /// Which agent may reach what, and until when. To change more than `justification` and `revoked`,
@@ -77,6 +80,18 @@ pub struct AccessGrantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CredentialRef")]
     pub credential_ref: Option<CredentialRef>,
+    /// How many requests may be made under the grant, by all processes of the agent together: from 1 to
+    /// 1000000000. A request counts when it is allowed, whatever becomes of it. With the protocols HTTPS and
+    /// HTTP where Lanyard sees requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::text::uses")]
+    pub max_uses: Option<i64>,
+    /// How many bytes of bodies may be carried under the grant, in both directions together: from 1 to
+    /// 1000000000000000. What would be more is cut. With the protocols HTTPS and HTTP where Lanyard sees
+    /// requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::text::bytes")]
+    pub max_bytes: Option<i64>,
     /// How long the grant lives, counted from when it is first ready: from 1s to 8784h, with
     /// the units h, m, s and ms, for example 30s, 10m or 1h30m. It never starts again. Exactly one
     /// of duration and notAfter must be set.
@@ -106,7 +121,7 @@ const ONE_END: &str = "exactly one of duration and notAfter must be set: duratio
 const NO_TIME: &str = "must be later than notBefore: the grant would end before it begins";
 const NO_CREDENTIAL: &str = "is only for the protocol HTTPS, and not with `tls: Passthrough`: a credential is put into requests that Lanyard sees, and never sent in the clear";
 
-fn rules() -> [Value; 8] {
+fn rules() -> [Value; 12] {
     [
         rule_of(
             "duration",
@@ -123,12 +138,24 @@ fn rules() -> [Value; 8] {
             "!has(self.credentialRef) || (self.resource.protocol == 'HTTPS' && (!has(self.resource.tls) || self.resource.tls == 'Terminate'))",
             NO_CREDENTIAL,
         ),
+        rule_of("maxUses", &sees_requests("maxUses"), NO_COUNTING),
+        rule_of("maxBytes", &sees_requests("maxBytes"), NO_COUNTING),
+        fixed_option("maxUses"),
+        fixed_option("maxBytes"),
         fixed_option("requires"),
         fixed_option("credentialRef"),
         fixed_option("duration"),
         fixed_option("notAfter"),
         fixed_option("notBefore"),
     ]
+}
+
+const NO_COUNTING: &str = "is only for the protocols HTTPS and HTTP, and not with `tls: Passthrough`: Lanyard counts what it sees";
+
+fn sees_requests(field: &str) -> String {
+    format!(
+        "!has(self.{field}) || (self.resource.protocol in ['HTTPS', 'HTTP'] && (!has(self.resource.tls) || self.resource.tls == 'Terminate'))"
+    )
 }
 
 fn one_way() -> Value {
@@ -155,6 +182,7 @@ impl AccessGrant {
         let lifetime = lifetime::check(spec, &mut errors);
         let not_before = lifetime::check_beginning(spec, &mut errors);
         let credential = self.check_credential(key.as_ref(), &mut errors);
+        let limits = self.check_limits(&mut errors);
         let spec_hash = errors.keep("spec", spec_hash(spec));
         let checked = || {
             let key = key?;
@@ -169,6 +197,7 @@ impl AccessGrant {
                 requires: spec.requires.map(Evidence::level),
                 resource: resource?,
                 credential,
+                limits,
                 lifetime: lifetime?,
                 not_before,
                 activated_at,
@@ -177,6 +206,27 @@ impl AccessGrant {
         };
         let checked = checked();
         errors.finish(checked)
+    }
+
+    fn check_limits(&self, errors: &mut FieldErrors) -> Limits {
+        let spec = &self.spec;
+        let counts = spec.resource.sees_requests();
+        let mut check = |field: &str, written: Option<i64>, most: u64| {
+            let written = written?;
+            if !counts {
+                errors.add(format!("spec.{field}"), NO_COUNTING);
+            }
+            let number = u64::try_from(written).ok().and_then(NonZeroU64::new);
+            let number = number.filter(|number| number.get() <= most);
+            if number.is_none() {
+                errors.add(format!("spec.{field}"), format!("is not from 1 to {most}"));
+            }
+            number
+        };
+        Limits {
+            uses: check("maxUses", spec.max_uses, MOST_USES),
+            bytes: check("maxBytes", spec.max_bytes, MOST_BYTES),
+        }
     }
 
     fn check_credential(

@@ -146,6 +146,25 @@ pub(crate) fn dns_names(generator: &mut SchemaGenerator) -> Schema {
     set(&dns_name(generator), 1, 64)
 }
 
+/// The most requests that a grant can count.
+pub(crate) const MOST_USES: u64 = 1_000_000_000;
+/// The most bytes.
+pub(crate) const MOST_BYTES: u64 = 1_000_000_000_000_000;
+
+fn count(most: u64) -> Schema {
+    json_schema!({ "type": "integer", "format": "int64", "minimum": 1, "maximum": most })
+}
+
+/// How many requests.
+pub(crate) fn uses(_: &mut SchemaGenerator) -> Schema {
+    count(MOST_USES)
+}
+
+/// How many bytes.
+pub(crate) fn bytes(_: &mut SchemaGenerator) -> Schema {
+    count(MOST_BYTES)
+}
+
 /// At most 16 methods of requests.
 pub(crate) fn methods(_: &mut SchemaGenerator) -> Schema {
     let form = rule(

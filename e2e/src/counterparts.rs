@@ -53,12 +53,12 @@ pub fn python(lab: &Lab, token: &str) -> Result<Running> {
     Ok(running)
 }
 
-/// The port of PostgreSQL.
+/// The port of `PostgreSQL`.
 pub const POSTGRES: u16 = 5432;
 /// The password of its user `postgres`.
 pub const PASSWORD: &str = "lab-password";
 
-/// PostgreSQL, with a password for whoever comes.
+/// `PostgreSQL`, with a password for whoever comes.
 pub fn postgres(lab: &Lab) -> Result<Running> {
     let programs = postgres_programs()?;
     let data = lab.path("postgres");

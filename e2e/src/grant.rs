@@ -1,4 +1,4 @@
-//! AccessGrants and CredentialSources to names, as a person writes them.
+//! `AccessGrants` and `CredentialSources` to names, as a person writes them.
 
 /// A grant to a name.
 pub struct NamedGrant<'a> {
@@ -16,7 +16,7 @@ pub struct NamedGrant<'a> {
     pub resource: Vec<String>,
     /// PEM of the service's authority, where TLS ends on the way.
     pub authority: Option<&'a str>,
-    /// The CredentialSource.
+    /// The `CredentialSource`.
     pub credential: Option<&'a str>,
     /// More lines of the spec, such as `maxUses: 3`.
     pub spec: Vec<String>,
@@ -58,14 +58,14 @@ impl NamedGrant<'_> {
     }
 }
 
-/// An AgentIdentity that is whatever runs in its scope.
+/// An `AgentIdentity` that is whatever runs in its scope.
 pub fn whoever(name: &str) -> String {
     format!(
         "apiVersion: lanyard.dev/v1alpha1\nkind: AgentIdentity\nmetadata:\n  name: {name}\nspec:\n  workloadSelector:\n    processes: []\n"
     )
 }
 
-/// A CredentialSource of the stage's token for those hosts; `injection` and `source` are lines of the spec.
+/// A `CredentialSource` of the stage's token for those hosts; `injection` and `source` are lines of the spec.
 pub fn credential(name: &str, source: &[&str], injection: &[&str], hosts: &[&str]) -> String {
     let mut lines = vec![
         "apiVersion: lanyard.dev/v1alpha1".to_owned(),

@@ -15,7 +15,7 @@ pub fn find(pid: u32, needle: &[u8]) -> Result<Vec<String>> {
 
 /// Where any of `needles` was found in process `pid`.
 pub fn find_any(pid: u32, needles: &[Vec<u8>]) -> Result<Vec<String>> {
-    let finders: Vec<Finder<'_>> = needles.iter().map(|needle| Finder::new(needle)).collect();
+    let finders: Vec<Finder<'_>> = needles.iter().map(Finder::new).collect();
     let contains = |content: &[u8]| finders.iter().any(|finder| finder.find(content).is_some());
     let mut places = Vec::new();
     for part in ["environ", "cmdline"] {

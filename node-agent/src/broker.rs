@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::node::Shared;
+use crate::{kernel::clock::Moment, node::Shared};
 
 /// How many messages may wait for a broker that does not read. Then it is ended.
 const WAITING: usize = 1024;
@@ -64,7 +64,11 @@ pub fn keep_running(node: &Shared, scope: u32) {
                 Err(error) => warn!(%error, scope, "a broker ended"),
                 Ok(()) => info!(scope, "a broker ended"),
             }
-            node.borrow_mut().brokers.remove(&scope);
+            {
+                let mut node = node.borrow_mut();
+                node.brokers.remove(&scope);
+                node.broker_gone(scope, Moment::now());
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }

@@ -27,4 +27,5 @@ pub mod record;
 pub mod refusals;
 pub mod scope;
 pub mod suggest;
+pub mod usage;
 pub mod user;

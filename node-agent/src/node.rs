@@ -39,6 +39,7 @@ use crate::{
     record::{RecordError, Recorder},
     refusals::Refusals,
     scope::{Scope, ScopeError, cgroup::Cgroup, inherited::InheritedError},
+    usage::Usage,
 };
 
 /// A node that the tasks of one thread share. Nobody holds it across a wait.
@@ -94,6 +95,8 @@ pub struct Node {
     pub credentials: Box<dyn Credentials>,
     /// Those that rest here between requests.
     pub resting: Resting,
+    /// What was carried under grants with limits.
+    pub usage: Usage,
     /// Digests of files.
     pub digests: Arc<Digests>,
     /// Whether it is being ended: nothing starts any more.
@@ -128,6 +131,7 @@ impl Node {
             recorder,
             credentials,
             resting: Resting::default(),
+            usage: Usage::default(),
             scopes: BTreeMap::new(),
             orphans: Vec::new(),
             brokers: BTreeMap::new(),

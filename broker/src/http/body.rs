@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::{headers::remove_hop_by_hop, reply::scrub_headers};
 use crate::{
     open_request::OpenRequest,
+    quota::Taking,
     scrub::{Needles, Scrubber},
     upstream::{Upstreams, service::Service},
 };
@@ -31,6 +32,7 @@ pub(crate) struct RequestBody {
     inner: Option<Incoming>,
     open: Arc<OpenRequest>,
     still: Still,
+    counting: Counting,
 }
 
 impl RequestBody {
@@ -41,6 +43,7 @@ impl RequestBody {
             inner: (!is_empty).then_some(inner),
             open,
             still: Still::default(),
+            counting: Counting::default(),
         }
     }
 
@@ -50,10 +53,16 @@ impl RequestBody {
             inner: None,
             open,
             still: Still::default(),
+            counting: Counting::default(),
         }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(counted) = ready!(self.counting.poll(&self.open, context)) {
+            return Poll::Ready(Some(counted.inspect(|frame| {
+                self.open.add_sent(frame.data_ref().map_or(0, Bytes::len));
+            })));
+        }
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
@@ -68,8 +77,8 @@ impl RequestBody {
         self.still.moved();
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
-                self.open.add_sent(frame.data_ref().map_or(0, Bytes::len));
-                Some(Ok(without_hop_by_hop(frame)))
+                self.counting.hold(without_hop_by_hop(frame));
+                return self.poll(context);
             }
             Some(Err(error)) => {
                 self.open.break_off(Outcome::ClosedByAgent);
@@ -97,9 +106,53 @@ pub(crate) enum BodyError {
     /// Its sender broke it off.
     #[error(transparent)]
     Sender(#[from] hyper::Error),
+    /// As many bytes as the grant allows were carried.
+    #[error("as many bytes as the grant allows were carried")]
+    UsedUp,
     /// It stood still for too long.
     #[error("the body stood still for {} minutes", STILL.as_secs() / 60)]
     Still,
+}
+
+/// A frame on its way: where its grant has a limit, its bytes are counted before it goes on.
+#[derive(Debug, Default)]
+struct Counting {
+    held: Option<Frame<Bytes>>,
+    taking: Taking,
+}
+
+impl Counting {
+    fn hold(&mut self, frame: Frame<Bytes>) {
+        self.held = Some(frame);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.is_none()
+    }
+
+    fn len(&self) -> usize {
+        let data = self.held.as_ref().and_then(Frame::data_ref);
+        data.map_or(0, Bytes::len)
+    }
+
+    /// The frame that is held, once its bytes are counted; nothing when there is none.
+    fn poll(
+        &mut self,
+        open: &OpenRequest,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.held.is_none() {
+            return Poll::Ready(None);
+        }
+        if let Some(quota) = &open.quota
+            && ready!(self.taking.poll(quota, self.len(), context)).is_err()
+        {
+            self.held = None;
+            open.finish(Outcome::CutByLimit);
+            return Poll::Ready(Some(Err(BodyError::UsedUp)));
+        }
+        Poll::Ready(self.held.take().map(Ok))
+    }
 }
 
 /// Since when a body stands still.
@@ -132,7 +185,7 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Incoming::is_end_stream)
+        self.counting.is_empty() && self.inner.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -162,6 +215,7 @@ pub(crate) struct ServiceBody {
     trailers: Option<HeaderMap>,
     is_read: bool,
     still: Still,
+    counting: Counting,
     /// The connection it comes on, and where that goes when it was read.
     service: Option<(Service, Arc<Upstreams>)>,
 }
@@ -183,6 +237,7 @@ impl ServiceBody {
             trailers: None,
             is_read,
             still: Still::default(),
+            counting: Counting::default(),
             service: Some(service),
         };
         if is_read {
@@ -203,7 +258,20 @@ impl ServiceBody {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        while !self.is_read {
+        loop {
+            if let Some(counted) = ready!(self.counting.poll(&self.open, context)) {
+                let data = match counted {
+                    Ok(frame) => self.take(frame),
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                };
+                if let Some(data) = data {
+                    self.complete_if_nothing_follows();
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+            }
+            if self.is_read {
+                break;
+            }
             let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
                 ready!(self.still.poll(context));
                 self.open.break_off(Outcome::ClosedByService);
@@ -212,13 +280,9 @@ impl ServiceBody {
             self.still.moved();
             match frame {
                 Some(Ok(frame)) => {
-                    let data = self.take(frame);
+                    self.counting.hold(frame);
                     if self.inner.is_end_stream() {
                         self.set_read();
-                    }
-                    if let Some(data) = data {
-                        self.complete_if_nothing_follows();
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                 }
                 Some(Err(error)) => {
@@ -263,7 +327,7 @@ impl ServiceBody {
     }
 
     fn is_end(&self) -> bool {
-        self.is_read && self.held() == 0 && self.trailers.is_none()
+        self.is_read && self.counting.is_empty() && self.held() == 0 && self.trailers.is_none()
     }
 
     fn complete_if_nothing_follows(&self) {
@@ -301,7 +365,7 @@ impl Body for ReplyBody {
             Self::Own(bytes) => return SizeHint::with_exact(bytes.len() as u64),
             Self::Service(body) => body,
         };
-        let held = body.held() as u64;
+        let held = (body.held() + body.counting.len()) as u64;
         let inner = body.inner.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(inner.lower() + held);

@@ -36,7 +36,10 @@ use super::{
     send::{Prepared, Replied},
     tunnel::Tunnel,
 };
-use crate::{broker::Broker, clock, deadline, open_request::OpenRequest, scope, upstream::Wanted};
+use crate::{
+    agent::CallError, broker::Broker, clock, deadline, open_request::OpenRequest, scope,
+    upstream::Wanted,
+};
 
 /// A connection of the agent to one name.
 pub(super) struct Exchange {
@@ -200,9 +203,16 @@ impl Exchange {
             intended,
             self.broker.watch_scope(),
             grant_ref.clone(),
+            grant.limits,
         ));
         let open = match opened.await {
             Ok(Ok(open)) => open,
+            Ok(Err(CallError::UsedUp)) => {
+                let grant = Some(grant_ref.key);
+                return Err(self
+                    .refuse(target.record.clone(), RefusalReason::UsedUp, grant)
+                    .await);
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a request was refused, for it could not be recorded");
                 return Err(Refusal::not_recorded());

@@ -16,6 +16,7 @@ use crate::{
     broker::Broker,
     deadline,
     open_request::OpenRequest,
+    quota::UsedUp,
     scrub::{Needles, Scrubber},
     upstream::service::Service,
 };
@@ -73,6 +74,17 @@ impl Tunnel {
     }
 }
 
+/// Bytes under a grant with a limit are counted before they go on.
+async fn count(open: &OpenRequest, bytes: usize) -> io::Result<()> {
+    let Some(quota) = &open.quota else {
+        return Ok(());
+    };
+    quota.take(bytes).await.map_err(|UsedUp| {
+        open.finish(Outcome::CutByLimit);
+        io::Error::other("as many bytes as the grant allows were carried")
+    })
+}
+
 async fn there(
     open: &OpenRequest,
     mut from: ReadHalf<TokioIo<Upgraded>>,
@@ -84,6 +96,7 @@ async fn there(
         if read == 0 {
             return to.shutdown().await;
         }
+        count(open, read).await?;
         open.add_sent(read);
         to.write_all(&chunk[..read]).await?;
         to.flush().await?;
@@ -100,6 +113,7 @@ async fn back(
     let mut chunk = vec![0; CHUNK];
     loop {
         let read = timeout(STILL, from.read(&mut chunk)).await??;
+        count(open, read).await?;
         open.add_received(read);
         if read == 0 {
             let rest = scrubber.as_mut().map(Scrubber::finish).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::{
 use lanyard_access::reason::RefusalReason;
 use lanyard_protocol::{
     broker::{
-        Answer, Attestation, Call, FromAgent, FromBroker, Level, Noted, Observed, Recorded,
+        Answer, Attestation, Call, FromAgent, FromBroker, Leased, Level, Noted, Observed, Recorded,
         ScopeState, Secret, answer, call, from_agent,
     },
     frame,
@@ -39,6 +39,10 @@ pub(crate) struct Knowledge {
     /// Without one, credentials cannot be obtained.
     pub secret: Option<Vec<u8>>,
     pub version: u64,
+    /// Whether another secret is there when one is refused.
+    pub rotates: bool,
+    /// How many requests the grant still allows, if it has a limit.
+    pub uses: Option<u64>,
     /// While false, nothing is recorded.
     pub records: bool,
 }
@@ -48,6 +52,8 @@ pub(crate) struct NodeAgent {
     states: mpsc::UnboundedSender<ScopeState>,
     events: watch::Receiver<Vec<Event>>,
     observed: watch::Receiver<Vec<Observed>>,
+    /// Bytes that are left under a grant with a limit: 100,000 at first.
+    pub left: watch::Receiver<u64>,
     task: AbortHandle,
 }
 
@@ -65,6 +71,8 @@ struct Side {
     knowledge: watch::Receiver<Knowledge>,
     events: watch::Sender<Vec<Event>>,
     observed: watch::Sender<Vec<Observed>>,
+    /// Bytes that are left under the grant.
+    left: watch::Sender<u64>,
     out: mpsc::UnboundedSender<from_agent::Message>,
 }
 
@@ -74,6 +82,8 @@ impl NodeAgent {
             images: BTreeMap::new(),
             secret: None,
             version: 1,
+            rotates: false,
+            uses: None,
             records: true,
         });
         let (states, new_states) = mpsc::unbounded_channel();
@@ -82,6 +92,8 @@ impl NodeAgent {
         let agent_events = events.subscribe();
         let observed = watch::Sender::new(Vec::new());
         let agent_observed = observed.subscribe();
+        let left = watch::Sender::new(100_000);
+        let agent_left = left.subscribe();
         states.send(first).unwrap();
         let side = Arc::new(Side {
             root,
@@ -89,6 +101,7 @@ impl NodeAgent {
             knowledge: knowledge.subscribe(),
             events,
             observed,
+            left,
             out,
         });
         let (reader, writer) = stream.into_split();
@@ -104,6 +117,7 @@ impl NodeAgent {
             states,
             events: agent_events,
             observed: agent_observed,
+            left: agent_left,
             task: task.abort_handle(),
         }
     }
@@ -216,12 +230,24 @@ async fn forward(mut states: mpsc::UnboundedReceiver<ScopeState>, side: &Side) {
 async fn answer(call: Call, side: Arc<Side>) {
     let answer = match call.call.unwrap() {
         call::Call::AwaitAttestation(asked) => side.attestation(asked.exec_id).await,
-        call::Call::GetSecret(_) => side.secret(),
+        call::Call::GetSecret(asked) => side.secret(asked.refused_version),
         call::Call::SignIntermediate(asked) => {
             let names = side.names.lock().unwrap().clone();
             answer::Answer::Intermediate(side.root.intermediate(&asked.public_key, &names))
         }
         call::Call::Record(event) => side.record(&event).await,
+        call::Call::LeaseBytes(asked) => {
+            let mut leased = Leased::default();
+            side.left.send_modify(|left| {
+                leased.bytes = asked.wanted.min(*left);
+                *left -= leased.bytes;
+            });
+            answer::Answer::Leased(leased)
+        }
+        call::Call::ReturnBytes(unused) => {
+            side.left.send_modify(|left| *left += unused.bytes);
+            answer::Answer::Leased(Leased::default())
+        }
         call::Call::Observed(told) => {
             side.observed.send_modify(|observed| observed.push(told));
             answer::Answer::Noted(Noted {})
@@ -266,8 +292,14 @@ impl Side {
         })
     }
 
-    fn secret(&self) -> answer::Answer {
+    fn secret(&self, refused: u64) -> answer::Answer {
         let known = self.knowledge.borrow();
+        if known.rotates && refused == known.version {
+            let mut secret = Secret::default();
+            secret.value = b"new-secret-0123456789".to_vec();
+            secret.version = known.version + 1;
+            return answer::Answer::Secret(secret);
+        }
         match &known.secret {
             Some(value) => {
                 let mut secret = Secret::default();
@@ -279,9 +311,22 @@ impl Side {
         }
     }
 
+    /// The limit of uses is kept beside the knowledge, which only the test changes.
+    fn take_use(&self) -> bool {
+        let Some(most) = self.knowledge.borrow().uses else {
+            return true;
+        };
+        let is_intent = |event: &&Event| matches!(event, Event::RequestIntended { .. });
+        let used = self.events.borrow().iter().filter(is_intent).count();
+        (used as u64) < most
+    }
+
     async fn record(&self, event: &str) -> answer::Answer {
         let id = Uuid::now_v7();
-        let event = serde_json::from_str(event).unwrap();
+        let event: Event = serde_json::from_str(event).unwrap();
+        if matches!(event, Event::RequestIntended { .. }) && !self.take_use() {
+            return answer::Answer::Recorded(Recorded::default());
+        }
         self.events.send_modify(|events| events.push(event));
         let mut knowledge = self.knowledge.clone();
         knowledge.wait_for(|known| known.records).await.unwrap();

@@ -137,6 +137,11 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply
             let chunks = shared.stream.lock().unwrap().take().unwrap();
             Response::new(BodyExt::boxed(StreamBody::new(Chunks(chunks))))
         }
+        "/demands-new" if !text.contains("Bearer new-secret") => {
+            let mut reply = Response::new(full("no".to_owned()));
+            *reply.status_mut() = http::StatusCode::UNAUTHORIZED;
+            reply
+        }
         "/never" => std::future::pending().await,
         "/gzip" => {
             let mut reply = Response::new(full(text));

@@ -174,17 +174,21 @@ impl Resource {
     }
 
     fn check_http(&self, path: &str, errors: &mut FieldErrors) -> Option<Vec<CheckedRule>> {
-        let sees_requests = match self.protocol {
-            Protocol::Https => !self.is_passed_through(),
-            Protocol::Http => true,
-            Protocol::Tcp | Protocol::Udp => false,
-        };
-        if !self.http.is_empty() && !sees_requests {
+        if !self.http.is_empty() && !self.sees_requests() {
             errors.add(format!("{path}.http"), RULES_OF_HTTP);
         }
         let rules = self.http.iter().enumerate();
         let rules = rules.map(|(index, rule)| rule.check(&format!("{path}.http[{index}]"), errors));
         rules.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// Whether requests are seen on their way.
+    pub(super) fn sees_requests(&self) -> bool {
+        match self.protocol {
+            Protocol::Https => !self.is_passed_through(),
+            Protocol::Http => true,
+            Protocol::Tcp | Protocol::Udp => false,
+        }
     }
 
     /// Whether nobody ends TLS on its way.

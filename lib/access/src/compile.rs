@@ -77,6 +77,7 @@ pub fn agent_of<'a>(
                 .unwrap_or_else(|| identity.default_requirement()),
             resource: grant.resource.clone(),
             credential,
+            limits: grant.limits,
             ends_at,
         })
     });

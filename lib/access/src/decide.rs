@@ -147,8 +147,11 @@ fn nearness<'a>(refusal: &Refusal<'a>) -> (u8, Option<Reverse<&'a ObjectKey>>) {
 /// How near a refusal is to a yes, so that `explain` names what really stands in the way.
 const fn rank(reason: RefusalReason) -> u8 {
     match reason {
-        // The last two are the broker's own, about a request and not about grants.
-        RefusalReason::NoGrant | RefusalReason::HostMismatch | RefusalReason::NotCarried => 0,
+        // The last three are found elsewhere: in the request itself, or where uses are counted.
+        RefusalReason::NoGrant
+        | RefusalReason::HostMismatch
+        | RefusalReason::NotCarried
+        | RefusalReason::UsedUp => 0,
         RefusalReason::WrongProtocol => 1,
         RefusalReason::GrantEnded => 2,
         RefusalReason::EvidenceTooLow => 3,

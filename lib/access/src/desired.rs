@@ -11,7 +11,7 @@ use crate::{
     credential::GrantedCredential,
     digest::Sha256Digest,
     evidence::EvidenceLevel,
-    grant::{Protocol, Resource},
+    grant::{Limits, Protocol, Resource},
     host::Host,
     identity::{Enforcement, ProcessAccess},
     object::{ObjectKey, Uid},
@@ -96,6 +96,8 @@ pub struct LiveGrant {
     pub resource: Resource,
     /// The credential the broker puts into requests.
     pub credential: Option<GrantedCredential>,
+    /// How much may be carried under it.
+    pub limits: Limits,
     /// When it ends: the earliest of its own end, its policies' limits and its approvals.
     pub ends_at: Timestamp,
 }

@@ -1,5 +1,7 @@
 //! One time-bound permission, checked.
 
+use std::num::NonZeroU64;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +74,22 @@ impl Resource {
     }
 }
 
+/// How much may be carried under a grant, all of it together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Limits {
+    /// Requests.
+    pub uses: Option<NonZeroU64>,
+    /// Bytes of bodies, in both directions together.
+    pub bytes: Option<NonZeroU64>,
+}
+
+impl Limits {
+    /// Whether there is none.
+    pub const fn is_none(self) -> bool {
+        self.uses.is_none() && self.bytes.is_none()
+    }
+}
+
 /// An `AccessGrant`, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
@@ -89,6 +107,8 @@ pub struct Grant {
     pub resource: Resource,
     /// The credential the broker puts into requests.
     pub credential: Option<ObjectKey>,
+    /// How much may be carried under it.
+    pub limits: Limits,
     /// When it ends.
     pub lifetime: Lifetime,
     /// When it begins, if not at once.

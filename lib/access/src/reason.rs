@@ -50,6 +50,8 @@ reasons! {
         NotYetValid => "the grant begins later; see notBefore",
         /// Its end is past.
         Expired => "the grant has ended; write a new one for more time",
+        /// As much was carried under it as it allows.
+        UsedUp => "as many requests or bytes as the grant allows were carried; write a new one for more",
         /// Taken back.
         Revoked => "the grant was revoked; write a new one to give access again",
         /// The identity it names does not exist.
@@ -86,6 +88,8 @@ reasons! {
         PathNotGranted => "the grant for that host is for other paths",
         /// A grant is for the path, and its rules for other methods.
         MethodNotGranted => "the grant for that host does not allow this method there",
+        /// As much was carried under the grant as it allows.
+        UsedUp => "as many requests or bytes as the grant for that host allows were carried",
         /// The path can be read in more than one way, so that no rule is for it.
         PathNotUnderstood => "the path can be read in more than one way (dots, `//`, an encoded separator), so that no rule of the grant is for it",
         /// The request names another host than the connection it came on.

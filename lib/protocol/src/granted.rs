@@ -1,11 +1,13 @@
 //! A live grant between the wire and the rules.
 
+use std::num::NonZeroU64;
+
 use jiff::Timestamp;
 use lanyard_access::{
     credential::{GrantedCredential, Injection},
     desired::LiveGrant,
     digest::Sha256Digest,
-    grant::{Resource, Tls},
+    grant::{Limits, Resource, Tls},
     host::ParseHostError,
     http::HttpRule,
     object::{ParseObjectKeyError, Uid},
@@ -53,6 +55,8 @@ pub fn encode(grant: &LiveGrant, ends_at_boot_ns: u64) -> broker::Grant {
         ca_bundle: resource.ca_bundle.clone().unwrap_or_default(),
         credential: credential.map_or_else(String::new, |credential| credential.source.to_string()),
         injection: credential.map(|credential| encode_injection(&credential.injection)),
+        max_uses: grant.limits.uses.map_or(0, NonZeroU64::get),
+        max_bytes: grant.limits.bytes.map_or(0, NonZeroU64::get),
         ends_at_boot_ns,
     }
 }
@@ -87,6 +91,10 @@ pub fn decode(grant: broker::Grant) -> Result<LiveGrant, GrantError> {
             http: http.collect::<Result<_, _>>()?,
             allow_private: grant.allow_private,
             ca_bundle: Some(grant.ca_bundle).filter(|bundle| !bundle.is_empty()),
+        },
+        limits: Limits {
+            uses: NonZeroU64::new(grant.max_uses),
+            bytes: NonZeroU64::new(grant.max_bytes),
         },
         ends_at: from_boot_nanos(grant.ends_at_boot_ns),
     })
@@ -201,6 +209,10 @@ mod tests {
                 source: "default/token".parse().unwrap(),
                 injection: Injection::Bearer,
             }),
+            limits: Limits {
+                uses: NonZeroU64::new(3),
+                bytes: None,
+            },
             ends_at: Timestamp::from_second(5).unwrap(),
         }
     }

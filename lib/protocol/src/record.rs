@@ -318,6 +318,8 @@ pub enum Outcome {
     Completed,
     /// The grant ended or was revoked while it was open.
     CutByGrantEnd,
+    /// As many bytes as the grant allows were carried.
+    CutByLimit,
     /// The agent closed the connection.
     ClosedByAgent,
     /// The service closed the connection.

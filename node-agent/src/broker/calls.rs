@@ -2,13 +2,15 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use lanyard_access::{credential::CredentialSource, host::DnsName, object::ObjectKey};
+use lanyard_access::{
+    credential::CredentialSource, desired::LiveGrant, host::DnsName, object::ObjectKey,
+};
 use lanyard_protocol::{
     broker::{
-        Answer, Attestation, Call, GetSecret, Intermediate, Level, Noted, Observed, Recorded,
-        Secret, SignIntermediate, answer, call,
+        Answer, Attestation, Call, GetSecret, Intermediate, LeaseBytes, Leased, Level, Noted,
+        Observed, Recorded, ReturnBytes, Secret, SignIntermediate, answer, call,
     },
-    record::Event,
+    record::{Event, GrantRef, ScopeRef},
 };
 
 use crate::{
@@ -16,6 +18,7 @@ use crate::{
     images::KnownImage,
     kernel::clock::Moment,
     node::{Node, Shared},
+    usage::{self, Ask, UsageError},
 };
 
 /// How long a broker waits for an attestation. The kernel holds a connection a little longer.
@@ -33,9 +36,16 @@ pub(super) async fn answer(node: &Shared, scope: u32, call: Call) -> Answer {
         Some(call::Call::SignIntermediate(asked)) => {
             intermediate(node, scope, &asked).map(answer::Answer::Intermediate)
         }
-        Some(call::Call::Record(event)) => {
-            record(node, scope, &event).map(answer::Answer::Recorded)
+        Some(call::Call::Record(event)) => record(node, scope, &event)
+            .await
+            .map(answer::Answer::Recorded),
+        Some(call::Call::LeaseBytes(LeaseBytes { grant, wanted })) => {
+            bytes(node, scope, &grant, Ask::Bytes(wanted)).await
         }
+        Some(call::Call::ReturnBytes(ReturnBytes {
+            grant,
+            bytes: unused,
+        })) => bytes(node, scope, &grant, Ask::Return(unused)).await,
         Some(call::Call::Observed(told)) => observed(node, scope, &told).map(answer::Answer::Noted),
         None => Err("the call is not understood".to_owned()),
     };
@@ -189,15 +199,9 @@ fn intermediate(
 
 /// Records what a broker did. It speaks for its own scope alone, and of nothing but names, the connections
 /// it holds, and requests.
-fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, String> {
+async fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, String> {
     let event: Event = serde_json::from_str(text)
         .map_err(|error| format!("the event is not understood: {error}"))?;
-    let mut node = node.borrow_mut();
-    let own = node
-        .scopes
-        .get(&scope)
-        .ok_or("the scope is gone")?
-        .reference();
     let is_brokers = matches!(
         event,
         Event::NameRefused { .. }
@@ -207,14 +211,75 @@ fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, String> {
             | Event::RequestEnded { .. }
             | Event::RequestRefused { .. }
     );
+    let own = reference(&node.borrow(), scope)?;
     if !is_brokers || event.scope() != Some(&own) {
         return Err("a broker cannot record that".to_owned());
     }
-    let id = node
-        .recorder
-        .write(event, Moment::now())
-        .map_err(|error| error.to_string())?;
+    let limited = if let Event::RequestIntended { grant, .. } = &event {
+        limited(&node.borrow(), scope, grant)
+    } else {
+        None
+    };
+    if let Some(grant) = &limited {
+        match usage::count(node, grant, Ask::Use).await {
+            Ok(_) => {}
+            Err(UsageError::UsedUp) => return Ok(Recorded { id: String::new() }),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    let ended = if let Event::RequestEnded { intent, .. } = &event {
+        Some(*intent)
+    } else {
+        None
+    };
+    let now = Moment::now();
+    let mut node = node.borrow_mut();
+    let written = node.recorder.write(event, now);
+    let id = written.map_err(|error| error.to_string())?;
+    if let Some(grant) = limited {
+        node.request_opened(id, scope, &grant);
+    }
+    if let Some(intent) = ended {
+        node.request_closed(intent, now);
+    }
     Ok(Recorded { id: id.to_string() })
+}
+
+fn reference(node: &Node, scope: u32) -> Result<ScopeRef, String> {
+    let scope = node.scopes.get(&scope).ok_or("the scope is gone")?;
+    Ok(scope.reference())
+}
+
+/// The live grant that a request is made under, if it allows only so much.
+fn limited(node: &Node, scope: u32, grant: &GrantRef) -> Option<LiveGrant> {
+    // One that is no longer live is refused by the broker itself, before anything is sent.
+    live(node, scope, &grant.key)
+        .ok()
+        .filter(|live| live.uid == grant.uid && live.spec_hash == grant.spec_hash)
+        .filter(|live| !live.limits.is_none())
+        .cloned()
+}
+
+fn live<'a>(node: &'a Node, scope: u32, grant: &ObjectKey) -> Result<&'a LiveGrant, String> {
+    let known = node.scopes.get(&scope).ok_or("the scope is gone")?;
+    let agent = node.compiler.desired().agents.get(&known.agent);
+    let mut grants = agent.into_iter().flat_map(|agent| &agent.grants);
+    let found = grants.find(|live| live.key == *grant);
+    found.ok_or_else(|| "the grant is not live".to_owned())
+}
+
+/// Counts bytes under a grant of this scope's agent.
+async fn bytes(node: &Shared, scope: u32, grant: &str, ask: Ask) -> Result<answer::Answer, String> {
+    let key: ObjectKey = grant.parse().map_err(|error| format!("{error}"))?;
+    let grant = live(&node.borrow(), scope, &key)?.clone();
+    let ask = node.borrow_mut().usage.bounded(scope, &grant, ask);
+    let bytes = match usage::count(node, &grant, ask).await {
+        Ok(bytes) => bytes,
+        Err(UsageError::UsedUp) => 0,
+        Err(error) => return Err(error.to_string()),
+    };
+    node.borrow_mut().usage.leased(scope, &grant, ask, bytes);
+    Ok(answer::Answer::Leased(Leased { bytes }))
 }
 
 /// Remembers what a name of an observed scope is answered with, so that a connection to it finds its name.

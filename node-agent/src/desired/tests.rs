@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use lanyard_access::{
     desired::LiveGrant,
     digest::Sha256Digest,
-    grant::{Resource, Tls},
+    grant::{Limits, Resource, Tls},
     identity::{Enforcement, ProcessAccess},
     object::Uid,
     port::Port,
@@ -38,6 +38,7 @@ fn grant(name: &str, host: &str, ends_in: i64) -> LiveGrant {
             ca_bundle: None,
         },
         credential: None,
+        limits: Limits::default(),
         ends_at: Timestamp::from_second(ends_in).unwrap(),
     }
 }

@@ -1,6 +1,6 @@
 use lanyard_access::{
     desired::{DesiredAgent, LiveGrant},
-    grant::{Resource, Tls},
+    grant::{Limits, Resource, Tls},
     identity::{Enforcement, ProcessAccess},
     object::Uid,
     port::Port,
@@ -192,6 +192,7 @@ fn granted() -> Desired {
             ca_bundle: None,
         },
         credential: None,
+        limits: Limits::default(),
         ends_at: Timestamp::from_second(1000).unwrap(),
     };
     let agent = DesiredAgent {

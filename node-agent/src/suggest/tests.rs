@@ -1,7 +1,7 @@
 use lanyard_access::{
     desired::LiveGrant,
     digest::Sha256Digest,
-    grant::{Resource, Tls},
+    grant::{Limits, Resource, Tls},
     identity::{Enforcement, ProcessAccess},
     object::Uid,
     reason::{AttestationReason, ConnectionReason},
@@ -43,6 +43,7 @@ fn https_grant(host: &str, requires: EvidenceLevel) -> LiveGrant {
             ca_bundle: None,
         },
         credential: None,
+        limits: Limits::default(),
         ends_at: Timestamp::from_second(1000).unwrap(),
     }
 }

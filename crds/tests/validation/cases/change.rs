@@ -88,6 +88,16 @@ pub(super) fn rows() -> Vec<Case> {
             Refused("spec.credentialRef", FIXED),
         ),
         update(
+            &[("/maxUses", json!(3))],
+            &[("/maxUses", json!(4))],
+            Refused("spec.maxUses", FIXED),
+        ),
+        update(
+            &[],
+            &[("/maxBytes", json!(4))],
+            Refused("spec.maxBytes", FIXED),
+        ),
+        update(
             &[],
             &[("/duration", json!("20m"))],
             Refused("spec.duration", FIXED),

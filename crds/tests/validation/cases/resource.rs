@@ -170,6 +170,9 @@ fn encrypted() -> Vec<Case> {
         create(KIND, &changes, verdict)
     };
     let terminate = ("/resource/tls", json!("Terminate"));
+    let uses = ("/maxUses", json!(3));
+    let bytes = ("/maxBytes", json!(1_000_000));
+    const NO_COUNTING: &str = "is only for the protocols HTTPS and HTTP, and not with `tls: Passthrough`: Lanyard counts what it sees";
     vec![
         row(&[&terminate, &rule, &bundle, &credential], Accepted),
         row(&[&passthrough], Accepted),
@@ -181,6 +184,10 @@ fn encrypted() -> Vec<Case> {
         row(&[&http, &bundle], NO_CERTIFICATES),
         row(&[&http, &credential], NO_CREDENTIAL),
         row(&[&http, &address], NEEDS_NAME),
+        row(&[&terminate, &uses, &bytes], Accepted),
+        row(&[&http, &uses, &bytes], Accepted),
+        row(&[&passthrough, &uses], Refused("spec.maxUses", NO_COUNTING)),
+        row(&[&tcp, &bytes], Refused("spec.maxBytes", NO_COUNTING)),
         row(&[&tcp, &rule], rules_of_http),
         row(&[&tcp, &terminate], tls_of_https),
     ]

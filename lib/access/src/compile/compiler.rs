@@ -5,15 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
-    Written, agent_of, history::History, index::Index, schedule::Schedule, standing::standing_after,
+    Written, agent_of,
+    history::{History, Past},
+    index::Index,
+    schedule::Schedule,
+    standing::standing_after,
 };
 use crate::{
     approval::Approval,
     credential::CredentialSource,
     desired::{Desired, GrantStanding},
+    digest::Sha256Digest,
     grant::Grant,
     identity::Identity,
-    object::{ObjectKey, ObjectName},
+    object::{ObjectKey, ObjectName, Uid},
     policy::Policy,
 };
 
@@ -147,6 +152,19 @@ impl Compiler {
             }
             Change::Policy(name, policy) => self.apply_policy(&name, policy),
             Change::Approval(key, approval) => self.apply_approval(&key, approval),
+        }
+    }
+
+    /// Notes that as much was carried under a grant as it allows: it gives nothing more. About another life or
+    /// spec of that key it says nothing.
+    pub fn use_up(&mut self, key: &ObjectKey, uid: &Uid, spec: &Sha256Digest) {
+        let used_up = Past {
+            used_up: true,
+            ..Past::default()
+        };
+        self.history.remember(key, uid, spec, used_up);
+        if let Some(grant) = self.written.grants.get(key) {
+            self.dirty.insert(grant.identity.clone());
         }
     }
 

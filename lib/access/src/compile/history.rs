@@ -24,6 +24,9 @@ pub struct Past {
     /// The latest of its ends that a clock was seen to pass. A clock that is set back does not bring
     /// back what ended by then.
     pub ended_at: Option<Timestamp>,
+    /// Whether as many requests or bytes as it allows were carried under it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub used_up: bool,
 }
 
 impl Past {
@@ -32,6 +35,7 @@ impl Past {
         Self {
             activated_at: earliest(self.activated_at, other.activated_at),
             ended_at: self.ended_at.max(other.ended_at),
+            used_up: self.used_up || other.used_up,
         }
     }
 }
@@ -99,7 +103,7 @@ impl History {
         let grant = self.recall(grant);
         let past = Past {
             activated_at: grant.activated_at,
-            ended_at: None,
+            ..Past::default()
         };
         self.remember(&grant.key, &grant.uid, &grant.spec_hash, past);
         if grant.revoked {

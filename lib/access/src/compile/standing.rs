@@ -48,7 +48,8 @@ pub(super) fn standing_after<'a>(
     let clock = past.ended_at.map_or(now, |ended_at| ended_at.max(now));
     let refusal = refusal_by_text(grant, written)
         .or_else(|| refusal_by_policy(&policies, &approvals))
-        .or_else(|| refusal_by_time(grant, now, clock));
+        .or_else(|| refusal_by_time(grant, now, clock))
+        .or_else(|| past.used_up.then_some(GrantReason::UsedUp));
     let approved_until = approval::approved_until(&policies, &approvals, now);
     let is_approved = approved_until.is_some_and(|end| end > clock);
     // A grant that was ready once keeps that moment. One that lies ahead was read from a clock that
@@ -77,6 +78,7 @@ pub(super) fn standing_after<'a>(
     let past = Past {
         activated_at,
         ended_at,
+        used_up: past.used_up,
     };
     (standing, past)
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     credential::{GrantedCredential, Injection},
-    grant::Resource,
+    grant::{Limits, Resource},
     http::HttpRule,
     identity::{Enforcement, ProcessAccess},
     object::Uid,
@@ -20,6 +20,7 @@ fn live(name: &str) -> LiveGrant {
         requires: EvidenceLevel::Image,
         resource: resource("api.example.com", Protocol::Https),
         credential: None,
+        limits: Limits::default(),
         ends_at: at(10),
     }
 }
@@ -181,8 +182,8 @@ fn a_request_is_refused_for_what_stands_nearest_in_its_way() {
         );
         reached.insert(reason);
     }
-    // These two are about the request itself, and the broker finds them before it asks.
-    let brokers_own = [R::HostMismatch, R::NotCarried];
+    // These are about the request itself, or found where uses are counted.
+    let brokers_own = [R::HostMismatch, R::NotCarried, R::UsedUp];
     let all = R::ALL
         .iter()
         .copied()
