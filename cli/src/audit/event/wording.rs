@@ -133,6 +133,7 @@ pub(super) fn joined(grants: &[ObjectKey]) -> String {
 pub(super) const fn outcome_name(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Completed => "Completed",
+        Outcome::CutByLimit => "CutByLimit",
         Outcome::CutByGrantEnd => "CutByGrantEnd",
         Outcome::ClosedByAgent => "ClosedByAgent",
         Outcome::ClosedByService => "ClosedByService",
