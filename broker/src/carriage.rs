@@ -31,7 +31,7 @@ impl Offered {
             let is_port = resource.port == port;
             match (resource.protocol, resource.tls) {
                 (Protocol::Https, Tls::Passthrough) => offered.passthrough |= is_port,
-                (Protocol::Https, Tls::Terminate) => {
+                (Protocol::Https | Protocol::Mcp, _) => {
                     offered.requests |= is_port || resource.plain_port() == Some(port);
                 }
                 (Protocol::Http, _) => offered.requests |= is_port,

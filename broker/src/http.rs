@@ -3,6 +3,7 @@
 pub(crate) mod body;
 mod exchange;
 mod headers;
+mod message;
 pub(crate) mod refusal;
 mod reply;
 mod request;

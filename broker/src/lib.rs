@@ -18,6 +18,7 @@ mod http;
 mod injection;
 mod interception;
 mod limits;
+mod mcp;
 mod open_request;
 mod quota;
 pub mod resolver;

@@ -170,6 +170,9 @@ fn allowed(
             | RefusalReason::PathNotGranted
             | RefusalReason::MethodNotGranted
             | RefusalReason::PathNotUnderstood
+            | RefusalReason::ToolNotGranted
+            | RefusalReason::McpMethodNotGranted
+            | RefusalReason::McpNotUnderstood
             | RefusalReason::UsedUp
             | RefusalReason::HostMismatch
             | RefusalReason::NotCarried => ConnectionReason::NoGrant,

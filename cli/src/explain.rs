@@ -61,6 +61,7 @@ fn attempt(agent: &ObjectKey, method: &str, target: &Target) -> Attempt {
     let protocol = match target.protocol {
         Protocol::Https => "HTTPS",
         Protocol::Http => "HTTP",
+        Protocol::Mcp => "MCP",
         Protocol::Tcp => "TCP",
         Protocol::Udp => "UDP",
     };

@@ -5,6 +5,7 @@ mod host;
 mod http;
 mod justification;
 mod lifetime;
+mod mcp;
 mod reference;
 mod resource;
 pub mod status;
@@ -25,6 +26,7 @@ pub use self::{
     evidence::Evidence,
     http::HttpRule,
     justification::Justification,
+    mcp::McpRule,
     reference::{CredentialRef, IdentityRef},
     resource::{Protocol, Resource, Tls},
     status::AccessGrantStatus,
@@ -76,19 +78,19 @@ pub struct AccessGrantSpec {
     /// The service that may be reached.
     pub resource: Resource,
     /// The credential that Lanyard puts into the agent's requests on their way to the service. The
-    /// agent itself never has it. Only with the protocol HTTPS where Lanyard ends TLS.
+    /// agent itself never has it. Only with the protocols HTTPS and MCP where Lanyard ends TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CredentialRef")]
     pub credential_ref: Option<CredentialRef>,
     /// How many requests may be made under the grant, by all processes of the agent together: from 1 to
-    /// 1000000000. A request counts when it is allowed, whatever becomes of it. With the protocols HTTPS and
-    /// HTTP where Lanyard sees requests.
+    /// 1000000000. A request counts when it is allowed, whatever becomes of it. With the protocols HTTPS, HTTP
+    /// and MCP where Lanyard sees requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::text::uses")]
     pub max_uses: Option<i64>,
     /// How many bytes of bodies may be carried under the grant, in both directions together: from 1 to
-    /// 1000000000000000. What would be more is cut. With the protocols HTTPS and HTTP where Lanyard sees
-    /// requests.
+    /// 1000000000000000. What would be more is cut. With the protocols HTTPS, HTTP and MCP where Lanyard
+    /// sees requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::text::bytes")]
     pub max_bytes: Option<i64>,
@@ -119,7 +121,7 @@ pub struct AccessGrantSpec {
 
 const ONE_END: &str = "exactly one of duration and notAfter must be set: duration counts from when the grant is first ready, notAfter is a fixed time";
 const NO_TIME: &str = "must be later than notBefore: the grant would end before it begins";
-const NO_CREDENTIAL: &str = "is only for the protocol HTTPS, and not with `tls: Passthrough`: a credential is put into requests that Lanyard sees, and never sent in the clear";
+const NO_CREDENTIAL: &str = "is only for the protocols HTTPS and MCP, and not with `tls: Passthrough`: a credential is put into requests that Lanyard sees, and never sent in the clear";
 
 fn rules() -> [Value; 12] {
     [
@@ -135,7 +137,7 @@ fn rules() -> [Value; 12] {
         ),
         rule_of(
             "credentialRef",
-            "!has(self.credentialRef) || (self.resource.protocol == 'HTTPS' && (!has(self.resource.tls) || self.resource.tls == 'Terminate'))",
+            "!has(self.credentialRef) || (self.resource.protocol in ['HTTPS', 'MCP'] && (!has(self.resource.tls) || self.resource.tls == 'Terminate'))",
             NO_CREDENTIAL,
         ),
         rule_of("maxUses", &sees_requests("maxUses"), NO_COUNTING),
@@ -150,11 +152,11 @@ fn rules() -> [Value; 12] {
     ]
 }
 
-const NO_COUNTING: &str = "is only for the protocols HTTPS and HTTP, and not with `tls: Passthrough`: Lanyard counts what it sees";
+const NO_COUNTING: &str = "is only for the protocols HTTPS, HTTP and MCP, and not with `tls: Passthrough`: Lanyard counts what it sees";
 
 fn sees_requests(field: &str) -> String {
     format!(
-        "!has(self.{field}) || (self.resource.protocol in ['HTTPS', 'HTTP'] && (!has(self.resource.tls) || self.resource.tls == 'Terminate'))"
+        "!has(self.{field}) || (self.resource.protocol in ['HTTPS', 'HTTP', 'MCP'] && (!has(self.resource.tls) || self.resource.tls == 'Terminate'))"
     )
 }
 
@@ -236,7 +238,7 @@ impl AccessGrant {
     ) -> Option<ObjectKey> {
         let reference = self.spec.credential_ref.as_ref()?;
         let resource = &self.spec.resource;
-        if resource.protocol != Protocol::Https || resource.is_passed_through() {
+        if !resource.ends_tls() {
             errors.add("spec.credentialRef", NO_CREDENTIAL);
         }
         reference.check(key.map(|key| &key.namespace), "spec.credentialRef", errors)

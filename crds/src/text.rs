@@ -178,6 +178,15 @@ pub(crate) fn methods(_: &mut SchemaGenerator) -> Schema {
     set(&text(32, &[form, carried]), 0, 16)
 }
 
+/// At most 256 names, each perhaps with `*` at its end.
+pub(crate) fn name_patterns(_: &mut SchemaGenerator) -> Schema {
+    let form = rule(
+        "self.matches('^[A-Za-z0-9_.:/-]*[*]?$')",
+        "is not a name: use letters, digits, -, _, ., : and /, and * only at the end",
+    );
+    set(&text(128, &[form]), 0, 256)
+}
+
 /// A path with placeholders.
 pub(crate) fn path_template(_: &mut SchemaGenerator) -> Schema {
     let form = rule(

@@ -157,7 +157,7 @@ pub const fn number_of(protocol: Protocol) -> u8 {
     const TCP: u8 = 6;
     const UDP: u8 = 17;
     match protocol {
-        Protocol::Https | Protocol::Http | Protocol::Tcp => TCP,
+        Protocol::Https | Protocol::Mcp | Protocol::Http | Protocol::Tcp => TCP,
         Protocol::Udp => UDP,
     }
 }

@@ -18,7 +18,7 @@ use lanyard_access::{
 };
 use lanyard_protocol::{
     control::Explanation,
-    record::{Event, Process, Record, Request, Transport},
+    record::{Event, McpCall, Process, Record, Request, Transport},
 };
 
 pub use self::attempt::AttemptError;
@@ -312,6 +312,7 @@ fn refused_request(
         port,
         method,
         path,
+        mcp,
     } = request;
     let summary = format!(
         "The broker refused {} (process {}) a request, {method} {path} of {host} port {port}: {}.",
@@ -319,6 +320,10 @@ fn refused_request(
         process.pid,
         reason.message()
     );
+    let summary = match mcp {
+        Some(call) => format!("{summary} It was {}.", said(call)),
+        None => summary,
+    };
     let goal = Goal {
         host: host.clone(),
         port: *port,
@@ -335,6 +340,13 @@ fn refused_request(
     }
     told.facts.insert(0, known(agent, process));
     told
+}
+
+fn said(call: &McpCall) -> String {
+    match &call.tool {
+        Some(tool) => format!("the MCP method {} of the tool {tool}", call.method),
+        None => format!("the MCP method {}", call.method),
+    }
 }
 
 const fn usual_protocol(host: &Host) -> Protocol {

@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{headers::remove_hop_by_hop, reply::scrub_headers};
 use crate::{
+    mcp::listing::Listing,
     open_request::OpenRequest,
     quota::Taking,
     scrub::{Needles, Scrubber},
@@ -35,25 +36,43 @@ pub(crate) struct RequestBody {
     counting: Counting,
 }
 
-impl RequestBody {
-    /// Carries that body.
-    pub(crate) fn new(inner: Incoming, open: Arc<OpenRequest>) -> Self {
-        let is_empty = inner.is_end_stream();
-        Self {
-            inner: (!is_empty).then_some(inner),
-            open,
-            still: Still::default(),
-            counting: Counting::default(),
-        }
+/// What a request carries.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    /// What was read of it already.
+    first: Bytes,
+    /// What follows.
+    rest: Option<Incoming>,
+}
+
+impl Payload {
+    /// What was read of it, and what follows, if anything does.
+    pub(crate) fn new(first: Bytes, rest: Option<Incoming>) -> Self {
+        let rest = rest.filter(|rest| !rest.is_end_stream());
+        Self { first, rest }
     }
 
-    /// The same request again, which has no body.
-    pub(crate) fn none(open: Arc<OpenRequest>) -> Self {
+    /// The same once more, where it is known as a whole.
+    pub(crate) fn again(&self) -> Option<Self> {
+        self.rest.is_none().then(|| Self {
+            first: self.first.clone(),
+            rest: None,
+        })
+    }
+}
+
+impl RequestBody {
+    /// Carries that.
+    pub(crate) fn new(payload: Payload, open: Arc<OpenRequest>) -> Self {
+        let mut counting = Counting::default();
+        if !payload.first.is_empty() {
+            counting.hold(Frame::data(payload.first));
+        }
         Self {
-            inner: None,
+            inner: payload.rest,
             open,
             still: Still::default(),
-            counting: Counting::default(),
+            counting,
         }
     }
 
@@ -189,9 +208,10 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
+        let held = self.counting.len() as u64;
         match &self.inner {
-            Some(inner) => inner.size_hint(),
-            None => SizeHint::with_exact(0),
+            Some(inner) => with_more(&inner.size_hint(), held),
+            None => SizeHint::with_exact(held),
         }
     }
 }
@@ -210,6 +230,8 @@ pub(crate) enum ReplyBody {
 pub(crate) struct ServiceBody {
     inner: Incoming,
     open: Arc<OpenRequest>,
+    /// Where the reply may be a list of tools.
+    listing: Option<Listing>,
     needles: Option<Needles>,
     scrubber: Option<Scrubber>,
     trailers: Option<HeaderMap>,
@@ -226,12 +248,14 @@ impl ServiceBody {
         inner: Incoming,
         open: Arc<OpenRequest>,
         needles: Option<Needles>,
+        listing: Option<Listing>,
         service: (Service, Arc<Upstreams>),
     ) -> Self {
         let is_read = inner.is_end_stream();
         let mut body = Self {
             inner,
             open,
+            listing,
             scrubber: needles.clone().map(Scrubber::new),
             needles,
             trailers: None,
@@ -292,6 +316,13 @@ impl ServiceBody {
                 None => self.set_read(),
             }
         }
+        if let Some(mut listing) = self.listing.take() {
+            let rest = self.masked(listing.finish());
+            if !rest.is_empty() {
+                self.complete_if_nothing_follows();
+                return Poll::Ready(Some(Ok(Frame::data(rest))));
+            }
+        }
         let rest = self.scrubber.as_mut().map(Scrubber::finish);
         let rest = rest.filter(|rest| !rest.is_empty()).map(Frame::data);
         let frame = rest.or_else(|| self.trailers.take().map(Frame::trailers));
@@ -304,10 +335,11 @@ impl ServiceBody {
         match frame.into_data() {
             Ok(data) => {
                 self.open.add_received(data.len());
-                let data = match &mut self.scrubber {
-                    Some(scrubber) => scrubber.push(data),
+                let data = match &mut self.listing {
+                    Some(listing) => listing.push(data),
                     None => data,
                 };
+                let data = self.masked(data);
                 (!data.is_empty()).then_some(data)
             }
             Err(frame) => {
@@ -322,12 +354,23 @@ impl ServiceBody {
         }
     }
 
+    fn masked(&mut self, data: Bytes) -> Bytes {
+        match &mut self.scrubber {
+            Some(scrubber) => scrubber.push(data),
+            None => data,
+        }
+    }
+
     fn held(&self) -> usize {
         self.scrubber.as_ref().map_or(0, Scrubber::held)
     }
 
     fn is_end(&self) -> bool {
-        self.is_read && self.counting.is_empty() && self.held() == 0 && self.trailers.is_none()
+        self.is_read
+            && self.counting.is_empty()
+            && self.listing.is_none()
+            && self.held() == 0
+            && self.trailers.is_none()
     }
 
     fn complete_if_nothing_follows(&self) {
@@ -365,15 +408,22 @@ impl Body for ReplyBody {
             Self::Own(bytes) => return SizeHint::with_exact(bytes.len() as u64),
             Self::Service(body) => body,
         };
-        let held = (body.held() + body.counting.len()) as u64;
-        let inner = body.inner.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower() + held);
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper + held);
+        if body.listing.is_some() {
+            // Of a list that is shortened, nothing is known before its end.
+            return SizeHint::default();
         }
-        hint
+        let held = (body.held() + body.counting.len()) as u64;
+        with_more(&body.inner.size_hint(), held)
     }
+}
+
+fn with_more(inner: &SizeHint, more: u64) -> SizeHint {
+    let mut hint = SizeHint::new();
+    hint.set_lower(inner.lower() + more);
+    if let Some(upper) = inner.upper() {
+        hint.set_upper(upper + more);
+    }
+    hint
 }
 
 impl From<Bytes> for ReplyBody {

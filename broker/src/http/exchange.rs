@@ -9,13 +9,19 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode, Version};
+use bytes::Bytes;
+use http::{
+    Request, Response, StatusCode, Version,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use lanyard_access::{
     decide::{Asks, Decision, Request as Asked, decide},
     desired::LiveGrant,
+    grant::Protocol,
     host::Host,
-    http::HttpRequest,
+    http::{HttpRequest, Mcp},
+    mcp::McpRule,
     object::ObjectKey,
     path::RequestPath,
     reason::RefusalReason,
@@ -28,8 +34,9 @@ use tokio::{
 
 use super::{
     Wire,
-    body::{ReplyBody, ServiceBody},
+    body::{Payload, ReplyBody, ServiceBody},
     headers::prepare_request,
+    message::{self, Said},
     refusal::Refusal,
     reply,
     request::{RequestError, Target, check},
@@ -37,7 +44,12 @@ use super::{
     tunnel::Tunnel,
 };
 use crate::{
-    agent::CallError, broker::Broker, clock, deadline, open_request::OpenRequest, scope,
+    agent::CallError,
+    broker::Broker,
+    clock, deadline,
+    mcp::listing::{Form, Listing},
+    open_request::OpenRequest,
+    scope,
     upstream::Wanted,
 };
 
@@ -130,10 +142,24 @@ impl Exchange {
             Ok(target) => target,
             Err(error) => return Err(self.refuse_request(&head, &error).await),
         };
-        let grant = match self.decide(head.method.as_str(), target.uri.path()) {
-            Ok(grant) => grant,
-            Err((reason, grant)) => return Err(self.refuse(target.record, reason, grant).await),
+        let (said, body) = if self.is_for_mcp() {
+            message::read(&head, body).await?
+        } else {
+            (Said::Unread, Payload::new(Bytes::new(), Some(body)))
         };
+        let mut target = target;
+        target.record.mcp = said.call();
+        let grant = match self.decide(head.method.as_str(), target.uri.path(), said.asked()) {
+            Ok(grant) => grant,
+            Err((reason, grant)) => {
+                let mut refusal = self.refuse(target.record, reason, grant).await;
+                refusal.rpc = said.id().map(str::to_owned);
+                return Err(refusal);
+            }
+        };
+        let shown = (grant.resource.protocol == Protocol::Mcp
+            && grant.resource.mcp.tools.is_some())
+        .then(|| (grant.resource.mcp.clone(), said.is_listing()));
         let open = self.open(&target, &grant).await?;
         let upgrade = target.upgrade.clone();
         let agent = upgrade
@@ -158,19 +184,21 @@ impl Exchange {
             exec_id: client.process.exec_id,
         };
         let replied = prepared.send(&self.broker).await?;
-        self.reply(replied, open, agent)
+        self.reply(replied, open, agent, shown)
     }
 
     fn decide(
         &self,
         method: &str,
         path: &str,
+        mcp: Mcp<'_>,
     ) -> Result<LiveGrant, (RefusalReason, Option<ObjectKey>)> {
         let scope = self.broker.scope();
         let asked = HttpRequest {
             is_encrypted: self.wire.is_encrypted,
             method,
             path: RequestPath::parse(path),
+            mcp,
         };
         let asked = Asked {
             level: self.wire.client.level,
@@ -184,6 +212,15 @@ impl Exchange {
                 Err((refusal.reason, refusal.grant.map(|grant| grant.key.clone())))
             }
         }
+    }
+
+    /// Whether some grant for MCP is for this host, so that messages have to be read.
+    fn is_for_mcp(&self) -> bool {
+        let scope = self.broker.scope();
+        scope.agent.grants.iter().any(|grant| {
+            grant.resource.protocol == Protocol::Mcp
+                && matches!(&grant.resource.host, Host::Name(name) if *name == self.wire.name)
+        })
     }
 
     /// Records the intent. Nothing is done before that is written.
@@ -236,6 +273,7 @@ impl Exchange {
         replied: Replied,
         open: Arc<OpenRequest>,
         agent: Option<OnUpgrade>,
+        shown: Option<(McpRule, bool)>,
     ) -> Result<Response<ReplyBody>, Refusal> {
         let Replied {
             mut reply,
@@ -261,13 +299,14 @@ impl Exchange {
                 needles,
             };
             *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
-            return Ok(reply.map(|_| ReplyBody::from(bytes::Bytes::new())));
+            return Ok(reply.map(|_| ReplyBody::from(Bytes::new())));
         }
         let upstreams = Arc::clone(&self.broker.upstreams);
         let (mut head, body) = reply.into_parts();
         head.version = Version::default();
         head.extensions.clear();
-        let body = ServiceBody::new(body, open, needles, (service, upstreams));
+        let listing = shown.and_then(|(rule, is_listing)| listing(&mut head, rule, is_listing));
+        let body = ServiceBody::new(body, open, needles, listing, (service, upstreams));
         let body = ReplyBody::Service(Box::new(body));
         Ok(Response::from_parts(head, body))
     }
@@ -308,10 +347,26 @@ impl Exchange {
             host,
             port: self.wire.client.port.get(),
             path: head.uri.path().to_owned(),
+            mcp: None,
         };
         self.refuse(request, reason, None).await;
         Refusal::from(error)
     }
+}
+
+/// What shortens the list of tools in a reply: any event may have one, a single text where it was asked for.
+fn listing(head: &mut http::response::Parts, rule: McpRule, is_listing: bool) -> Option<Listing> {
+    let media = head.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let media = media.split(';').next()?.trim();
+    let form = if media.eq_ignore_ascii_case("text/event-stream") {
+        Form::Events
+    } else if is_listing && media.eq_ignore_ascii_case("application/json") {
+        Form::Whole
+    } else {
+        return None;
+    };
+    head.headers.remove(CONTENT_LENGTH);
+    Some(Listing::new(rule, form))
 }
 
 /// A request is under way for as long as its reply is not begun; what is then carried keeps the connection by

@@ -24,6 +24,8 @@ pub(crate) struct Refusal {
     pub detail: String,
     /// The AccessGrant that it is about, if it is about one.
     pub grant: Option<ObjectKey>,
+    /// The id of the JSON-RPC request that it answers, as it stood there.
+    pub rpc: Option<String>,
 }
 
 impl Refusal {
@@ -45,6 +47,7 @@ impl Refusal {
             reason,
             detail,
             grant: None,
+            rpc: None,
         }
     }
 
@@ -63,6 +66,16 @@ impl Refusal {
             StatusCode::SERVICE_UNAVAILABLE,
             "CredentialUnavailable",
             format!("the credential of CredentialSource {source} could not be obtained"),
+        )
+    }
+
+    /// A message that has to be read first did not come.
+    pub(crate) fn too_slow() -> Self {
+        Self::plain(
+            StatusCode::REQUEST_TIMEOUT,
+            "RequestTooSlow",
+            "the message did not come within a minute, and it is read before it is decided"
+                .to_owned(),
         )
     }
 
@@ -92,8 +105,26 @@ impl Refusal {
         problem.to_string().into()
     }
 
+    /// As the answer to a request of JSON-RPC: clients show its message to whoever asked.
+    fn rpc_body(&self, id: &str) -> Bytes {
+        /// Of the range that is left to servers.
+        const REFUSED: i32 = -32003;
+        let problem: serde_json::Value =
+            serde_json::from_slice(&self.body()).unwrap_or(serde_json::Value::Null);
+        let error = json!({ "code": REFUSED, "message": problem["detail"], "data": problem });
+        // The id is JSON already.
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into()
+    }
+
     /// The answer.
     pub(crate) fn response<B: From<Bytes>>(&self) -> Response<B> {
+        if let Some(id) = &self.rpc {
+            let mut response = Response::new(B::from(self.rpc_body(id)));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            return response;
+        }
         let mut response = Response::new(B::from(self.body()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -112,6 +112,7 @@ pub(super) fn check(
             host: Host::Name(name.clone()),
             port: port.get(),
             path: target.path().to_owned(),
+            mcp: None,
         },
         uri: Uri::from(target),
         upgrade: upgrade(head),

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::Authority};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use lanyard_access::{desired::LiveGrant, grant::Protocol};
 use lanyard_protocol::record::{GrantRef, Outcome};
 use tokio::time::timeout;
 
 use super::{
-    body::RequestBody,
+    body::{Payload, RequestBody},
     headers::{Spoken, fit},
     refusal::Refusal,
 };
@@ -40,7 +40,7 @@ pub(super) struct Prepared {
     /// In origin form.
     pub(super) target: Uri,
     pub(super) headers: HeaderMap,
-    pub(super) body: Incoming,
+    pub(super) body: Payload,
     pub(super) wanted: Wanted,
     pub(super) grant: LiveGrant,
     pub(super) open: Arc<OpenRequest>,
@@ -76,13 +76,13 @@ impl Prepared {
             open,
             exec_id,
         } = self;
-        let can_repeat = body.is_end_stream() && grant.credential.is_some();
+        let repeated = body.again().filter(|_| grant.credential.is_some());
         let head = Head {
             method,
             target,
             headers,
         };
-        let again = can_repeat.then(|| head.clone());
+        let again = repeated.is_some().then(|| head.clone());
         let sending = Sending {
             broker,
             wanted,
@@ -92,8 +92,8 @@ impl Prepared {
         };
         let body = RequestBody::new(body, Arc::clone(&open));
         let (replied, version) = sending.attempt(head, body, 0).await?;
-        let Some(again) = again.filter(|_| replied.reply.status() == StatusCode::UNAUTHORIZED)
-        else {
+        let is_refused = replied.reply.status() == StatusCode::UNAUTHORIZED;
+        let Some((again, body)) = again.zip(repeated).filter(|_| is_refused) else {
             return Ok(replied);
         };
         match sending.credential(version).await {
@@ -101,7 +101,7 @@ impl Prepared {
                 let Replied { reply, service, .. } = replied;
                 // Its connection is of use again only when its body was read, and nobody reads it.
                 drop((reply, service));
-                let body = RequestBody::none(Arc::clone(&open));
+                let body = RequestBody::new(body, Arc::clone(&open));
                 sending.carry(again, body, Some(injected)).await
             }
             // There is no other: the service's own answer says it best.
@@ -248,7 +248,7 @@ fn authority(grant: &LiveGrant) -> Authority {
     let port = grant.resource.port.get();
     let usual = match grant.resource.protocol {
         Protocol::Http => HTTP,
-        Protocol::Https | Protocol::Tcp | Protocol::Udp => HTTPS,
+        Protocol::Https | Protocol::Mcp | Protocol::Tcp | Protocol::Udp => HTTPS,
     };
     let text = if port == usual {
         host.to_string()

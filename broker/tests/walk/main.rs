@@ -6,6 +6,7 @@ mod authority;
 mod client;
 mod connections;
 mod ends;
+mod mcp;
 mod names;
 mod node_agent;
 mod requests;

@@ -142,6 +142,11 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply
             *reply.status_mut() = http::StatusCode::UNAUTHORIZED;
             reply
         }
+        "/tools-json" => with_type("application/json", TOOLS.to_owned()),
+        "/tools-events" => with_type(
+            "text/event-stream",
+            format!("id: 1\ndata: \n\nevent: message\ndata: {TOOLS}\n\n"),
+        ),
         "/never" => std::future::pending().await,
         "/gzip" => {
             let mut reply = Response::new(full(text));
@@ -171,6 +176,18 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply
             reply
         }
     })
+}
+
+/// A list of tools, as a server of MCP gives it.
+const TOOLS: &str =
+    r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_issue"},{"name":"delete_repo"}]}}"#;
+
+fn with_type(media: &str, text: String) -> Reply {
+    let mut reply = Response::new(full(text));
+    reply
+        .headers_mut()
+        .insert("content-type", media.parse().unwrap());
+    reply
 }
 
 fn full(text: String) -> BoxBody<Bytes, Infallible> {

@@ -241,6 +241,7 @@ fn https_grant(port: u16, ca_bundle: String) -> Grant {
         injection: injected(Way::Bearer(BearerInjection {})),
         ends_at_boot_ns: boot_nanos(SignedDuration::from_hours(1)),
         passthrough: false,
+        mcp: None,
         max_uses: 0,
         max_bytes: 0,
         http: Vec::new(),

@@ -228,6 +228,7 @@ fn record() -> String {
                 host: "api.example".parse().unwrap(),
                 port: 443,
                 path: "/".into(),
+                mcp: None,
             },
             reason: RefusalReason::NoGrant,
         },

@@ -84,7 +84,7 @@ pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn check(text: &str, protocol: Protocol) -> Result<Host, String> {
     let host: Host = text.parse().map_err(|error| format!("{error}"))?;
     match (protocol, &host) {
-        (Protocol::Https | Protocol::Http, Host::Address(_) | Host::Network(_)) => {
+        (Protocol::Https | Protocol::Mcp | Protocol::Http, Host::Address(_) | Host::Network(_)) => {
             Err(NEEDS_NAME.to_owned())
         }
         (Protocol::Udp, Host::Name(_)) => Err(NEEDS_ADDRESS.to_owned()),
@@ -94,7 +94,7 @@ pub(super) fn check(text: &str, protocol: Protocol) -> Result<Host, String> {
         (Protocol::Tcp | Protocol::Udp, Host::Network(network)) => {
             check_network(network).map(|()| host)
         }
-        (Protocol::Https | Protocol::Http | Protocol::Tcp, Host::Name(_))
+        (Protocol::Https | Protocol::Mcp | Protocol::Http | Protocol::Tcp, Host::Name(_))
         | (Protocol::Tcp | Protocol::Udp, Host::Address(_)) => Ok(host),
     }
 }
@@ -113,7 +113,7 @@ fn check_network(network: &Prefix) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) const NEEDS_NAME: &str = "is an address or a network, and HTTPS and HTTP need a name, which each request is held to: write the DNS name, or the protocol TCP";
+pub(super) const NEEDS_NAME: &str = "is an address or a network, and HTTPS, HTTP and MCP need a name, which each request is held to: write the DNS name, or the protocol TCP";
 pub(super) const NEEDS_ADDRESS: &str = "is a name, and UDP needs an address or a network, since the kernel looks up no names: write the IP address";
 
 #[cfg(test)]

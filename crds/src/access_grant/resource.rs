@@ -3,6 +3,7 @@
 use lanyard_access::{
     grant::{Protocol as CheckedProtocol, Resource as CheckedResource, Tls as CheckedTls},
     http::HttpRule as CheckedRule,
+    mcp::McpRule as CheckedMcp,
     port::Port,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::{
     host::{self, NEEDS_ADDRESS, NEEDS_NAME},
     http::HttpRule,
+    mcp::McpRule,
 };
 use crate::{
     field::FieldErrors,
@@ -39,7 +41,8 @@ pub struct Resource {
     pub port: u16,
     /// How the agent speaks to the service. `HTTPS`: HTTP over TLS to a name; each request is decided by
     /// itself, and a credential can be put in; `http://` URLs of that name are carried over TLS too, at
-    /// port 80 where the service's is 443. `HTTP`: HTTP in the clear to a name; each request is decided by
+    /// port 80 where the service's is 443. `MCP`: the Model Context Protocol over HTTPS to a name; each message
+    /// is decided by itself, too. `HTTP`: HTTP in the clear to a name; each request is decided by
     /// itself, and no credential can be put in. `TCP`: connections to a name, an address or a network, each
     /// allowed as a whole and not read. `UDP`: datagrams to and from an address or a network, each allowed
     /// by the kernel.
@@ -52,16 +55,20 @@ pub struct Resource {
     #[schemars(with = "Tls")]
     pub tls: Option<Tls>,
     /// Which requests are allowed, by method and path: what one of the rules allows, and every request
-    /// without rules. With the protocols HTTPS and HTTP.
+    /// without rules. With the protocols HTTPS, HTTP and MCP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub http: Vec<HttpRule>,
+    /// Which messages are allowed, with the protocol MCP; every message without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "McpRule")]
+    pub mcp: Option<McpRule>,
     /// Whether the name may lead to a private, loopback or link-local address. Without it, a name
     /// that resolves to one is refused. An address that is written as host is always taken as it is.
     #[serde(default)]
     pub allow_private: bool,
     /// PEM certificates that the service's own must chain to, for a service with a private authority.
-    /// Without it, the roots of the system hold. Only with the protocol HTTPS where Lanyard ends TLS.
+    /// Without it, the roots of the system hold. Only with the protocols HTTPS and MCP where Lanyard ends TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::text::certificates")]
     pub ca_bundle: Option<String>,
@@ -73,6 +80,8 @@ pub struct Resource {
 pub enum Protocol {
     /// HTTP over TLS to a name: each request is decided by itself, and a credential can be put in.
     Https,
+    /// The Model Context Protocol over HTTPS to a name: each message is decided by itself.
+    Mcp,
     /// HTTP in the clear to a name: each request is decided by itself.
     Http,
     /// TCP to a name, an address or a network, allowed connection by connection.
@@ -91,14 +100,15 @@ pub enum Tls {
 }
 
 const TLS_OF_HTTPS: &str = "is only for the protocol HTTPS";
-const RULES_OF_HTTP: &str = "is only for the protocols HTTPS and HTTP, and not with `tls: Passthrough`: Lanyard sees no requests in other connections";
-const NO_CERTIFICATES: &str = "is only for the protocol HTTPS, and not with `tls: Passthrough`: Lanyard verifies no certificate in other connections";
+const RULES_OF_HTTP: &str = "is only for the protocols HTTPS, HTTP and MCP, and not with `tls: Passthrough`: Lanyard sees no requests in other connections";
+const MESSAGES_OF_MCP: &str = "is only for the protocol MCP";
+const NO_CERTIFICATES: &str = "is only for the protocols HTTPS and MCP, and not with `tls: Passthrough`: Lanyard verifies no certificate in other connections";
 
-fn rules() -> [Value; 6] {
+fn rules() -> [Value; 7] {
     [
         rule_of(
             "host",
-            "!(self.protocol in ['HTTPS', 'HTTP']) || !(isIP(self.host) || isCIDR(self.host))",
+            "!(self.protocol in ['HTTPS', 'HTTP', 'MCP']) || !(isIP(self.host) || isCIDR(self.host))",
             NEEDS_NAME,
         ),
         rule_of(
@@ -113,12 +123,17 @@ fn rules() -> [Value; 6] {
         ),
         rule_of(
             "http",
-            "!has(self.http) || size(self.http) == 0 || (self.protocol in ['HTTPS', 'HTTP'] && (!has(self.tls) || self.tls == 'Terminate'))",
+            "!has(self.http) || size(self.http) == 0 || (self.protocol in ['HTTPS', 'HTTP', 'MCP'] && (!has(self.tls) || self.tls == 'Terminate'))",
             RULES_OF_HTTP,
         ),
         rule_of(
+            "mcp",
+            "self.protocol == 'MCP' || !has(self.mcp)",
+            MESSAGES_OF_MCP,
+        ),
+        rule_of(
             "caBundle",
-            "!has(self.caBundle) || (self.protocol == 'HTTPS' && (!has(self.tls) || self.tls == 'Terminate'))",
+            "!has(self.caBundle) || (self.protocol in ['HTTPS', 'MCP'] && (!has(self.tls) || self.tls == 'Terminate'))",
             NO_CERTIFICATES,
         ),
         fixed(),
@@ -133,6 +148,7 @@ impl From<Protocol> for CheckedProtocol {
     fn from(protocol: Protocol) -> Self {
         match protocol {
             Protocol::Https => Self::Https,
+            Protocol::Mcp => Self::Mcp,
             Protocol::Http => Self::Http,
             Protocol::Tcp => Self::Tcp,
             Protocol::Udp => Self::Udp,
@@ -159,6 +175,13 @@ impl Resource {
             errors.add(format!("{path}.tls"), TLS_OF_HTTPS);
         }
         let http = self.check_http(path, errors);
+        if self.mcp.is_some() && self.protocol != Protocol::Mcp {
+            errors.add(format!("{path}.mcp"), MESSAGES_OF_MCP);
+        }
+        let mcp = match &self.mcp {
+            Some(rule) => rule.check(&format!("{path}.mcp"), errors),
+            None => Some(CheckedMcp::default()),
+        };
         Some(CheckedResource {
             host: host?,
             port: port?,
@@ -168,6 +191,7 @@ impl Resource {
                 Some(Tls::Terminate) | None => CheckedTls::Terminate,
             },
             http: http?,
+            mcp: mcp?,
             allow_private: self.allow_private,
             ca_bundle: self.ca_bundle.clone(),
         })
@@ -186,9 +210,14 @@ impl Resource {
     pub(super) fn sees_requests(&self) -> bool {
         match self.protocol {
             Protocol::Https => !self.is_passed_through(),
-            Protocol::Http => true,
+            Protocol::Http | Protocol::Mcp => true,
             Protocol::Tcp | Protocol::Udp => false,
         }
+    }
+
+    /// Whether Lanyard ends TLS and begins it anew.
+    pub(super) fn ends_tls(&self) -> bool {
+        matches!(self.protocol, Protocol::Https | Protocol::Mcp) && !self.is_passed_through()
     }
 
     /// Whether nobody ends TLS on its way.
@@ -197,7 +226,7 @@ impl Resource {
     }
 
     fn check_ca_bundle(&self, text: &str) -> Result<(), String> {
-        if self.protocol != Protocol::Https || self.is_passed_through() {
+        if !self.ends_tls() {
             return Err(NO_CERTIFICATES.to_owned());
         }
         if text.contains("PRIVATE KEY-----") {

@@ -88,6 +88,9 @@ proptest! {
         admitted_is_readable(kind, &[("/resource/host", json!(text)), ("/resource/protocol", json!("HTTP"))]);
         admitted_is_readable(kind, &[("/resource/http", json!([{ "path": text }]))]);
         admitted_is_readable(kind, &[("/resource/http", json!([{ "methods": [text] }]))]);
+        let mcp = ("/resource/protocol", json!("MCP"));
+        admitted_is_readable(kind, &[mcp.clone(), ("/resource/mcp", json!({ "tools": [text] }))]);
+        admitted_is_readable(kind, &[mcp, ("/resource/mcp", json!({ "methods": [text] }))]);
         admitted_is_readable(kind, &[("/duration", json!(text))]);
         admitted_is_readable(kind, &[("/credentialRef", json!({ "name": text }))]);
         admitted_is_readable(kind, &[("/credentialRef", json!({ "name": "one", "namespace": text }))]);

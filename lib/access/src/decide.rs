@@ -9,7 +9,7 @@ use crate::{
     evidence::EvidenceLevel,
     grant::{Protocol, Tls},
     host::Host,
-    http::{self, HttpRequest},
+    http::{self, HttpRequest, Mcp},
     object::ObjectKey,
     port::Port,
     reason::RefusalReason,
@@ -110,7 +110,19 @@ fn refusal_of(grant: &LiveGrant, request: &Request<'_>, now: Timestamp) -> Optio
     }
     match request.asks {
         Asks::Protocol(_) | Asks::Passthrough => None,
-        Asks::Http(asked) => http::refusal_of(&grant.resource.http, asked),
+        Asks::Http(asked) => http::refusal_of(&grant.resource.http, asked)
+            .or_else(|| refusal_of_message(grant, asked.mcp)),
+    }
+}
+
+fn refusal_of_message(grant: &LiveGrant, message: Mcp<'_>) -> Option<RefusalReason> {
+    if grant.resource.protocol != Protocol::Mcp {
+        return None;
+    }
+    match message {
+        Mcp::Unread | Mcp::NoMessage => None,
+        Mcp::Message(message) => grant.resource.mcp.refusal_of(message),
+        Mcp::NotUnderstood => Some(RefusalReason::McpNotUnderstood),
     }
 }
 
@@ -127,11 +139,13 @@ fn opens(grant: &LiveGrant, request: &Request<'_>) -> bool {
 fn speaks(grant: &LiveGrant, asks: Asks<'_>) -> bool {
     let (protocol, tls) = (grant.resource.protocol, grant.resource.tls);
     match asks {
+        // To the connection, MCP is HTTPS.
+        Asks::Protocol(Protocol::Https) => matches!(protocol, Protocol::Https | Protocol::Mcp),
         Asks::Protocol(asked) => protocol == asked,
         Asks::Passthrough => protocol == Protocol::Https && tls == Tls::Passthrough,
         // A client that does not speak TLS may be led to a service that does, and never the reverse.
         Asks::Http(asked) => match protocol {
-            Protocol::Https => tls == Tls::Terminate,
+            Protocol::Https | Protocol::Mcp => tls == Tls::Terminate,
             Protocol::Http => !asked.is_encrypted,
             Protocol::Tcp | Protocol::Udp => false,
         },
@@ -158,6 +172,9 @@ const fn rank(reason: RefusalReason) -> u8 {
         RefusalReason::PathNotUnderstood => 4,
         RefusalReason::PathNotGranted => 5,
         RefusalReason::MethodNotGranted => 6,
+        RefusalReason::McpNotUnderstood => 7,
+        RefusalReason::McpMethodNotGranted => 8,
+        RefusalReason::ToolNotGranted => 9,
     }
 }
 

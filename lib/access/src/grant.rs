@@ -11,6 +11,7 @@ use crate::{
     host::Host,
     http::HttpRule,
     lifetime::Lifetime,
+    mcp::McpRule,
     object::{ObjectKey, Uid},
     port::Port,
 };
@@ -20,6 +21,8 @@ use crate::{
 pub enum Protocol {
     /// HTTP over TLS to a name, carried and decided request by request by the broker.
     Https,
+    /// The Model Context Protocol over HTTPS to a name, carried and decided message by message by the broker.
+    Mcp,
     /// HTTP in the clear to a name, carried and decided request by request by the broker.
     Http,
     /// TCP: to a name carried by the broker, which does not read it; to an address or a network by the
@@ -55,6 +58,8 @@ pub struct Resource {
     pub tls: Tls,
     /// Which requests are allowed; every one when there are no rules.
     pub http: Vec<HttpRule>,
+    /// Which messages are allowed, with [`Protocol::Mcp`].
+    pub mcp: McpRule,
     /// Whether a name may lead to a private, loopback or link-local address.
     pub allow_private: bool,
     /// PEM certificates that the service's own must chain to; the system's roots when absent.
@@ -67,7 +72,7 @@ impl Resource {
     pub fn plain_port(&self) -> Option<Port> {
         const HTTP: i64 = 80;
         const HTTPS: u16 = 443;
-        let is_usual = self.protocol == Protocol::Https
+        let is_usual = matches!(self.protocol, Protocol::Https | Protocol::Mcp)
             && self.tls == Tls::Terminate
             && self.port.get() == HTTPS;
         is_usual.then(|| Port::new(HTTP).ok())?

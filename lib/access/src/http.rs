@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    mcp::McpMessage,
     method::Method,
     path::{AmbiguousPath, PathTemplate, RequestPath},
     reason::RefusalReason,
@@ -19,6 +20,21 @@ pub struct HttpRequest<'a> {
     pub method: &'a str,
     /// The path, without the query; an error when it can be read in more than one way.
     pub path: Result<RequestPath, AmbiguousPath>,
+    /// What its body says in the Model Context Protocol.
+    pub mcp: Mcp<'a>,
+}
+
+/// What is known of a body in the Model Context Protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mcp<'a> {
+    /// It is not read, or not yet: nothing is said of messages.
+    Unread,
+    /// It has none: the request opens the server's stream, or ends a session.
+    NoMessage,
+    /// It is this message.
+    Message(&'a McpMessage),
+    /// It is not understood.
+    NotUnderstood,
 }
 
 /// One rule of a grant: requests with one of these methods for one of these paths.
@@ -74,6 +90,7 @@ mod tests {
             is_encrypted: true,
             method,
             path: RequestPath::parse(path),
+            mcp: Mcp::Unread,
         };
         refusal_of(rules, &request)
     }

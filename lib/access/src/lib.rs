@@ -21,6 +21,7 @@ pub mod host;
 pub mod http;
 pub mod identity;
 pub mod lifetime;
+pub mod mcp;
 pub mod method;
 pub mod object;
 pub mod path;

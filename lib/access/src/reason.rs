@@ -90,6 +90,12 @@ reasons! {
         MethodNotGranted => "the grant for that host does not allow this method there",
         /// As much was carried under the grant as it allows.
         UsedUp => "as many requests or bytes as the grant for that host allows were carried",
+        /// A grant is for the MCP server, and its list for other tools.
+        ToolNotGranted => "the grant for that MCP server does not allow this tool",
+        /// A grant is for the MCP server, and its list for other methods.
+        McpMethodNotGranted => "the grant for that MCP server does not allow this MCP method",
+        /// The body is no single message of MCP, or another than its headers say.
+        McpNotUnderstood => "the body is not one JSON-RPC message that everybody reads alike, or its headers say something else",
         /// The path can be read in more than one way, so that no rule is for it.
         PathNotUnderstood => "the path can be read in more than one way (dots, `//`, an encoded separator), so that no rule of the grant is for it",
         /// The request names another host than the connection it came on.

@@ -7,9 +7,10 @@ use lanyard_access::{
     credential::{GrantedCredential, Injection},
     desired::LiveGrant,
     digest::Sha256Digest,
-    grant::{Limits, Resource, Tls},
+    grant::{self, Limits, Resource, Tls},
     host::ParseHostError,
     http::HttpRule,
+    mcp::{McpRule, NamePattern},
     object::{ParseObjectKeyError, Uid},
     port::Port,
 };
@@ -51,6 +52,7 @@ pub fn encode(grant: &LiveGrant, ends_at_boot_ns: u64) -> broker::Grant {
         protocol: Protocol::from(resource.protocol).into(),
         passthrough: resource.tls == Tls::Passthrough,
         http: resource.http.iter().map(encode_rule).collect(),
+        mcp: (resource.protocol == grant::Protocol::Mcp).then(|| encode_mcp(&resource.mcp)),
         allow_private: resource.allow_private,
         ca_bundle: resource.ca_bundle.clone().unwrap_or_default(),
         credential: credential.map_or_else(String::new, |credential| credential.source.to_string()),
@@ -89,6 +91,7 @@ pub fn decode(grant: broker::Grant) -> Result<LiveGrant, GrantError> {
                 Tls::Terminate
             },
             http: http.collect::<Result<_, _>>()?,
+            mcp: decode_mcp(protocol, grant.mcp)?,
             allow_private: grant.allow_private,
             ca_bundle: Some(grant.ca_bundle).filter(|bundle| !bundle.is_empty()),
         },
@@ -124,6 +127,36 @@ fn decode_rule(rule: &broker::HttpRule) -> Result<HttpRule, GrantError> {
     Ok(HttpRule {
         methods: methods.map_err(|_| GrantError::Field("method"))?,
         path: path.map_err(|_| GrantError::Field("path template"))?,
+    })
+}
+
+fn encode_mcp(rule: &McpRule) -> broker::McpRule {
+    let texts = |patterns: &[NamePattern]| patterns.iter().map(ToString::to_string).collect();
+    broker::McpRule {
+        methods: texts(&rule.methods),
+        tools: texts(rule.tools.as_deref().unwrap_or_default()),
+        any_tool: rule.tools.is_none(),
+    }
+}
+
+/// Without its rule, a grant for MCP would allow every tool.
+fn decode_mcp(
+    protocol: Option<Protocol>,
+    rule: Option<broker::McpRule>,
+) -> Result<McpRule, GrantError> {
+    let Some(rule) = rule else {
+        return match protocol {
+            Some(Protocol::Mcp) => Err(GrantError::Field("rule for MCP")),
+            _ => Ok(McpRule::default()),
+        };
+    };
+    let parsed = |texts: &[String]| {
+        let patterns: Result<Vec<NamePattern>, _> = texts.iter().map(|text| text.parse()).collect();
+        patterns.map_err(|_| GrantError::Field("name in its rule for MCP"))
+    };
+    Ok(McpRule {
+        methods: parsed(&rule.methods)?,
+        tools: (!rule.any_tool).then(|| parsed(&rule.tools)).transpose()?,
     })
 }
 
@@ -177,7 +210,7 @@ fn decode_credential(
 
 #[cfg(test)]
 mod tests {
-    use lanyard_access::{evidence::EvidenceLevel, grant};
+    use lanyard_access::evidence::EvidenceLevel;
 
     use super::*;
 
@@ -202,6 +235,7 @@ mod tests {
                         path: None,
                     },
                 ],
+                mcp: McpRule::default(),
                 allow_private: true,
                 ca_bundle: Some("PEM".into()),
             },
@@ -244,6 +278,15 @@ mod tests {
             grant.credential.as_mut().unwrap().injection = injection;
             assert_eq!(decode(encode(&grant, 5_000_000_000)).unwrap(), grant);
         }
+        for tools in [None, Some(vec![]), Some(vec!["get_*".parse().unwrap()])] {
+            let mut grant = grant();
+            grant.resource.protocol = grant::Protocol::Mcp;
+            grant.resource.mcp = McpRule {
+                methods: vec!["tools/*".parse().unwrap()],
+                tools,
+            };
+            assert_eq!(decode(encode(&grant, 5_000_000_000)).unwrap(), grant);
+        }
         let protocols = [
             grant::Protocol::Http,
             grant::Protocol::Tcp,
@@ -263,7 +306,8 @@ mod tests {
     #[test]
     fn a_grant_that_is_not_understood_is_refused() {
         type Change = fn(&mut broker::Grant);
-        let changes: [Change; 18] = [
+        let changes: [Change; 19] = [
+            |grant| grant.protocol = Protocol::Mcp.into(),
             |grant| grant.key = "a/b/c".into(),
             |grant| grant.spec_hash = vec![7; 31],
             |grant| grant.requires = Level::None.into(),

@@ -31,6 +31,7 @@ impl From<grant::Protocol> for Protocol {
         match protocol {
             grant::Protocol::Https => Self::Https,
             grant::Protocol::Http => Self::Http,
+            grant::Protocol::Mcp => Self::Mcp,
             grant::Protocol::Tcp => Self::Tcp,
             grant::Protocol::Udp => Self::Udp,
         }
@@ -44,6 +45,7 @@ impl Protocol {
             Self::Unspecified => None,
             Self::Https => Some(grant::Protocol::Https),
             Self::Http => Some(grant::Protocol::Http),
+            Self::Mcp => Some(grant::Protocol::Mcp),
             Self::Tcp => Some(grant::Protocol::Tcp),
             Self::Udp => Some(grant::Protocol::Udp),
         }

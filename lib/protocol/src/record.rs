@@ -309,6 +309,20 @@ pub struct Request {
     pub port: u16,
     /// The path, without the query.
     pub path: String,
+    /// What its body says, where it was read as a message of MCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<McpCall>,
+}
+
+/// One message of the Model Context Protocol, without its parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct McpCall {
+    /// The method.
+    pub method: String,
+    /// The tool that is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
 }
 
 /// How a request ended.

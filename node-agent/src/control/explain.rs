@@ -111,6 +111,7 @@ fn would(
     let protocol = match attempt.protocol.as_str() {
         "HTTPS" => Protocol::Https,
         "HTTP" => Protocol::Http,
+        "MCP" => Protocol::Mcp,
         "TCP" => Protocol::Tcp,
         "UDP" => Protocol::Udp,
         other => return Err(denied(format!("`{other}` is no protocol"), "")),

@@ -4,6 +4,7 @@ use lanyard_access::{
     digest::Sha256Digest,
     grant::{Limits, Resource, Tls},
     identity::{Enforcement, ProcessAccess},
+    mcp::McpRule,
     object::Uid,
     port::Port,
 };
@@ -34,6 +35,7 @@ fn grant(name: &str, host: &str, ends_in: i64) -> LiveGrant {
             protocol,
             tls: Tls::Terminate,
             http: Vec::new(),
+            mcp: McpRule::default(),
             allow_private: false,
             ca_bundle: None,
         },

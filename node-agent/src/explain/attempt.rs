@@ -6,7 +6,7 @@ use lanyard_access::{
     desired::{Desired, DesiredAgent},
     evidence::EvidenceLevel,
     grant::Protocol,
-    http::HttpRequest,
+    http::{HttpRequest, Mcp},
     identity::Enforcement,
     object::ObjectKey,
     path::RequestPath,
@@ -44,6 +44,7 @@ pub(super) fn would(
         is_encrypted: goal.protocol == Protocol::Https,
         method: &request.method,
         path: RequestPath::parse(&request.path),
+        mcp: Mcp::Unread,
     });
     let answers: Vec<_> = EvidenceLevel::ALL
         .into_iter()

@@ -133,7 +133,7 @@ pub(super) fn document(
         (Host::Name(_), Protocol::Udp) => {
             return Err("the kernel looks up no names: grant the service's address");
         }
-        (Host::Address(_) | Host::Network(_), Protocol::Https | Protocol::Http) => {
+        (Host::Address(_) | Host::Network(_), Protocol::Https | Protocol::Http | Protocol::Mcp) => {
             return Err(
                 "HTTPS and HTTP need a name, which each request is held to: grant it, or TCP",
             );

@@ -2,6 +2,7 @@ use lanyard_access::{
     desired::{DesiredAgent, LiveGrant},
     grant::{Limits, Resource, Tls},
     identity::{Enforcement, ProcessAccess},
+    mcp::McpRule,
     object::Uid,
     port::Port,
 };
@@ -142,6 +143,7 @@ fn a_refused_request_is_explained_by_its_host() {
         host: "api.example.com".parse().unwrap(),
         port: 443,
         path: "/".into(),
+        mcp: None,
     };
     let reason = RefusalReason::GrantEnded;
     let told = of(Event::RequestRefused {
@@ -188,6 +190,7 @@ fn granted() -> Desired {
             protocol: Protocol::Tcp,
             tls: Tls::Terminate,
             http: Vec::new(),
+            mcp: McpRule::default(),
             allow_private: false,
             ca_bundle: None,
         },

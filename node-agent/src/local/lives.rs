@@ -293,6 +293,7 @@ mod tests {
         let past = |ended_at| Past {
             activated_at: Some(at(0)),
             ended_at,
+            ..Past::default()
         };
         let key = |name: &str| name.parse().unwrap();
         history.remember(&key("open"), &Uid::new("open"), &HASH, past(None));

@@ -125,6 +125,7 @@ pub const fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Https => "HTTPS",
         Protocol::Http => "HTTP",
+        Protocol::Mcp => "MCP",
         Protocol::Tcp => "TCP",
         Protocol::Udp => "UDP",
     }

@@ -3,6 +3,7 @@ use lanyard_access::{
     digest::Sha256Digest,
     grant::{Limits, Resource, Tls},
     identity::{Enforcement, ProcessAccess},
+    mcp::McpRule,
     object::Uid,
     reason::{AttestationReason, ConnectionReason},
 };
@@ -39,6 +40,7 @@ fn https_grant(host: &str, requires: EvidenceLevel) -> LiveGrant {
             protocol: Protocol::Https,
             tls: Tls::Terminate,
             http: Vec::new(),
+            mcp: McpRule::default(),
             allow_private: false,
             ca_bundle: None,
         },

@@ -43,6 +43,7 @@ fn request() -> Request {
         host: "api.example".parse().unwrap(),
         port: 443,
         path: "/v1".into(),
+        mcp: None,
     }
 }
 

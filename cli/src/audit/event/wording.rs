@@ -9,7 +9,9 @@ use lanyard_access::{
     object::ObjectKey,
     reason::{AttestationReason, ConnectionReason},
 };
-use lanyard_protocol::record::{ObjectChange, Outcome, Process, Request, ScopeRef, Transport};
+use lanyard_protocol::record::{
+    McpCall, ObjectChange, Outcome, Process, Request, ScopeRef, Transport,
+};
 
 pub(super) fn named(scope: &ScopeRef) -> String {
     format!("scope {} of uid {}", scope.name, scope.uid)
@@ -116,12 +118,21 @@ pub(super) fn asked(request: &Request) -> String {
         host,
         port,
         path,
+        mcp,
     } = request;
-    match host {
+    let place = match host {
         Host::Address(IpAddr::V6(address)) => format!("{method} [{address}]:{port}{path}"),
         Host::Address(IpAddr::V4(address)) => format!("{method} {address}:{port}{path}"),
         Host::Network(network) => format!("{method} {network}:{port}{path}"),
         Host::Name(name) => format!("{method} {name}:{port}{path}"),
+    };
+    match mcp {
+        Some(McpCall {
+            method,
+            tool: Some(tool),
+        }) => format!("{place} ({method} {tool})"),
+        Some(McpCall { method, tool: None }) => format!("{place} ({method})"),
+        None => place,
     }
 }
 

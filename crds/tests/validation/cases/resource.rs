@@ -17,7 +17,7 @@ const BAD_HOST: Verdict = Refused(
 );
 const NEEDS_NAME: Verdict = Refused(
     "spec.resource.host",
-    "is an address or a network, and HTTPS and HTTP need a name, which each request is held to: write the DNS name, or the protocol TCP",
+    "is an address or a network, and HTTPS, HTTP and MCP need a name, which each request is held to: write the DNS name, or the protocol TCP",
 );
 const NEEDS_ADDRESS: Verdict = Refused(
     "spec.resource.host",
@@ -25,11 +25,11 @@ const NEEDS_ADDRESS: Verdict = Refused(
 );
 const NO_CERTIFICATES: Verdict = Refused(
     "spec.resource.caBundle",
-    "is only for the protocol HTTPS, and not with `tls: Passthrough`: Lanyard verifies no certificate in other connections",
+    "is only for the protocols HTTPS and MCP, and not with `tls: Passthrough`: Lanyard verifies no certificate in other connections",
 );
 const NO_CREDENTIAL: Verdict = Refused(
     "spec.credentialRef",
-    "is only for the protocol HTTPS, and not with `tls: Passthrough`: a credential is put into requests that Lanyard sees, and never sent in the clear",
+    "is only for the protocols HTTPS and MCP, and not with `tls: Passthrough`: a credential is put into requests that Lanyard sees, and never sent in the clear",
 );
 const HAS_NO_CERTIFICATE: Verdict = Refused(
     "spec.resource.caBundle",
@@ -150,6 +150,10 @@ fn requests() -> Vec<Case> {
     rows
 }
 
+const NO_COUNTING: &str = "is only for the protocols HTTPS, HTTP and MCP, and not with `tls: Passthrough`: Lanyard counts what it sees";
+const BAD_PATTERN: &str =
+    "is not a name: use letters, digits, -, _, ., : and /, and * only at the end";
+
 /// Fields that go with HTTPS, or with TLS that is ended.
 fn encrypted() -> Vec<Case> {
     const KIND: Kind = Kind::AccessGrant;
@@ -162,7 +166,7 @@ fn encrypted() -> Vec<Case> {
     let address = ("/resource/host", json!("10.1.2.3"));
     let rules_of_http = Refused(
         "spec.resource.http",
-        "is only for the protocols HTTPS and HTTP, and not with `tls: Passthrough`: Lanyard sees no requests in other connections",
+        "is only for the protocols HTTPS, HTTP and MCP, and not with `tls: Passthrough`: Lanyard sees no requests in other connections",
     );
     let tls_of_https = Refused("spec.resource.tls", "is only for the protocol HTTPS");
     let row = |changes: &[&(&'static str, Value)], verdict| {
@@ -171,8 +175,12 @@ fn encrypted() -> Vec<Case> {
     };
     let terminate = ("/resource/tls", json!("Terminate"));
     let uses = ("/maxUses", json!(3));
+    let mcp = ("/resource/protocol", json!("MCP"));
+    let messages = (
+        "/resource/mcp",
+        json!({ "methods": ["resources/*"], "tools": ["get_*", "a.b:c"] }),
+    );
     let bytes = ("/maxBytes", json!(1_000_000));
-    const NO_COUNTING: &str = "is only for the protocols HTTPS and HTTP, and not with `tls: Passthrough`: Lanyard counts what it sees";
     vec![
         row(&[&terminate, &rule, &bundle, &credential], Accepted),
         row(&[&passthrough], Accepted),
@@ -190,6 +198,22 @@ fn encrypted() -> Vec<Case> {
         row(&[&tcp, &bytes], Refused("spec.maxBytes", NO_COUNTING)),
         row(&[&tcp, &rule], rules_of_http),
         row(&[&tcp, &terminate], tls_of_https),
+        row(&[&mcp, &rule, &bundle, &credential, &uses], Accepted),
+        row(&[&mcp, &messages], Accepted),
+        row(&[&mcp, &address], NEEDS_NAME),
+        row(&[&mcp, &terminate], tls_of_https),
+        row(
+            &[&messages],
+            Refused("spec.resource.mcp", "is only for the protocol MCP"),
+        ),
+        row(
+            &[&mcp, &("/resource/mcp", json!({ "tools": ["a*b"] }))],
+            Refused("spec.resource.mcp.tools[0]", BAD_PATTERN),
+        ),
+        row(
+            &[&mcp, &("/resource/mcp", json!({ "methods": ["a b"] }))],
+            Refused("spec.resource.mcp.methods[0]", BAD_PATTERN),
+        ),
     ]
 }
 

@@ -4,8 +4,9 @@ use super::*;
 use crate::{
     credential::{GrantedCredential, Injection},
     grant::{Limits, Resource},
-    http::HttpRule,
+    http::{HttpRule, Mcp},
     identity::{Enforcement, ProcessAccess},
+    mcp::{McpMessage, McpRule},
     object::Uid,
     path::RequestPath,
     sample::{at, host, key, port, resource, spec},
@@ -61,6 +62,7 @@ struct Ask {
     protocol: Protocol,
     /// Method and path, of a client that speaks TLS or not.
     http: Option<(bool, &'static str, &'static str)>,
+    mcp: Option<&'static McpMessage>,
     minute: i64,
 }
 
@@ -70,6 +72,7 @@ const ASK: Ask = Ask {
     port: 443,
     protocol: Protocol::Https,
     http: None,
+    mcp: None,
     minute: 0,
 };
 
@@ -85,6 +88,10 @@ fn ask(agent: &DesiredAgent, ask: &Ask) -> Result<String, RefusalReason> {
         is_encrypted,
         method,
         path: RequestPath::parse(path),
+        mcp: match ask.mcp {
+            Some(message) => Mcp::Message(message),
+            None => Mcp::Unread,
+        },
     });
     let request = Request {
         level: ask.level,
@@ -182,8 +189,15 @@ fn a_request_is_refused_for_what_stands_nearest_in_its_way() {
         );
         reached.insert(reason);
     }
-    // These are about the request itself, or found where uses are counted.
-    let brokers_own = [R::HostMismatch, R::NotCarried, R::UsedUp];
+    // These are about the request itself, found where uses are counted, or about messages (see `mcp.rs`).
+    let brokers_own = [
+        R::HostMismatch,
+        R::NotCarried,
+        R::UsedUp,
+        R::ToolNotGranted,
+        R::McpMethodNotGranted,
+        R::McpNotUnderstood,
+    ];
     let all = R::ALL
         .iter()
         .copied()
@@ -349,4 +363,25 @@ fn what_is_carried_unread_has_no_requests() {
     };
     assert!(passed(&agent));
     assert!(!passed(&self::agent([live("team/g")])));
+}
+
+#[test]
+fn messages_are_decided_where_the_grant_is_for_mcp_and_nowhere_else() {
+    static CALL: std::sync::LazyLock<McpMessage> = std::sync::LazyLock::new(|| McpMessage {
+        method: Some("tools/call".into()),
+        tool: Some("delete".into()),
+    });
+    let request = asking(|a| (a.http, a.mcp) = (Some((true, "POST", "/mcp")), Some(&*CALL)));
+    let mut grant = live("team/g");
+    grant.resource.protocol = Protocol::Mcp;
+    assert!(ask(&agent([grant.clone()]), &request).is_ok());
+    grant.resource.mcp = McpRule {
+        methods: Vec::new(),
+        tools: Some(vec!["get_*".parse().unwrap()]),
+    };
+    let refused = ask(&agent([grant.clone()]), &request);
+    assert_eq!(refused, Err(RefusalReason::ToolNotGranted));
+    // Beside it, a grant for HTTPS to that host allows what it carries.
+    let both = agent([grant, live("team/https")]);
+    assert_eq!(ask(&both, &request), Ok("team/https".to_owned()));
 }

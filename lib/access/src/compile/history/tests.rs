@@ -8,7 +8,7 @@ fn uid() -> Uid {
 fn ready(minute: i64) -> Past {
     Past {
         activated_at: Some(at(minute)),
-        ended_at: None,
+        ..Past::default()
     }
 }
 
@@ -18,12 +18,14 @@ fn what_is_known_is_never_softened() {
     let (key, uid, spec) = (key("team/g"), uid(), spec(1));
     let ended = Past {
         ended_at: Some(at(9)),
+        used_up: true,
         ..ready(0)
     };
     history.remember(&key, &uid, &spec, ended);
     let softer = Past {
         activated_at: Some(at(5)),
         ended_at: Some(at(3)),
+        used_up: false,
     };
     history.remember(&key, &uid, &spec, softer);
     history.remember(&key, &uid, &spec, Past::default());

@@ -131,7 +131,7 @@ fn the_past_of_grants_deleted_in_between_is_not_kept_for_ever() {
     let mut history = History::default();
     let past = crate::compile::Past {
         activated_at: Some(at(0)),
-        ended_at: None,
+        ..crate::compile::Past::default()
     };
     for number in 0..History::MOST_OVER + 10 {
         let key = key(&format!("team/old{number}"));
@@ -166,4 +166,35 @@ fn what_was_revoked_is_not_given_back_by_a_re_apply() {
     };
     write(&mut compiler, new_life);
     assert_eq!(reason(&mut compiler, 0), GrantReason::Active);
+}
+
+#[test]
+fn a_grant_that_is_used_up_gives_nothing_more_until_its_spec_is_another() {
+    let mut compiler = Compiler::default();
+    let few = grant("team/few", "team/bot");
+    compiler.replace(
+        Written::default()
+            .with_identity(identity("team/bot"))
+            .with_grant(few.clone()),
+    );
+    compiler.compile(at(0));
+    let reason = |compiler: &Compiler| compiler.desired().grants[&few.key].reason;
+    assert_eq!(reason(&compiler), GrantReason::Active);
+    compiler.use_up(&few.key, &few.uid, &few.spec_hash);
+    let delta = compiler.compile(at(1));
+    assert!(delta.grants.contains(&few.key) && delta.agents.contains(&few.identity));
+    assert_eq!(reason(&compiler), GrantReason::UsedUp);
+
+    // Written again, and in a later process, it is used up still.
+    let mut later = Compiler::with_history(compiler.history().clone());
+    later.replace(compiler.written().clone());
+    later.compile(at(2));
+    assert_eq!(reason(&later), GrantReason::UsedUp);
+    let more = Grant {
+        spec_hash: spec(9),
+        ..few.clone()
+    };
+    later.apply(Change::Grant(few.key.clone(), Some(more)));
+    later.compile(at(3));
+    assert_eq!(reason(&later), GrantReason::Active);
 }

@@ -1,0 +1,107 @@
+//! The message in a request to a server of MCP, read before the request is decided.
+
+use std::{pin::Pin, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, header::CONTENT_ENCODING, request::Parts};
+use hyper::body::{Body as _, Incoming};
+use lanyard_access::{http::Mcp, mcp::McpMessage};
+use lanyard_protocol::record::McpCall;
+use tokio::time::timeout;
+
+use super::{body::Payload, refusal::Refusal};
+use crate::mcp::message::{self, LONGEST};
+
+/// How long a message may take to come.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a request says to a server of MCP.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// Nothing was looked at: no grant for MCP is for that host.
+    Unread,
+    /// There is no message: a stream is opened, or a session ended.
+    Nothing,
+    /// A message, and the id to answer it with.
+    Message(McpMessage, Option<String>),
+    /// Something else.
+    NotUnderstood,
+}
+
+impl Said {
+    /// What the rules are asked about.
+    pub(super) const fn asked(&self) -> Mcp<'_> {
+        match self {
+            Self::Unread => Mcp::Unread,
+            Self::Nothing => Mcp::NoMessage,
+            Self::Message(message, _) => Mcp::Message(message),
+            Self::NotUnderstood => Mcp::NotUnderstood,
+        }
+    }
+
+    /// What is recorded.
+    pub(super) fn call(&self) -> Option<McpCall> {
+        let Self::Message(message, _) = self else {
+            return None;
+        };
+        Some(McpCall {
+            method: message.method.clone()?,
+            tool: message.tool.clone(),
+        })
+    }
+
+    /// What a refusal answers.
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Message(_, id) => id.as_deref(),
+            Self::Unread | Self::Nothing | Self::NotUnderstood => None,
+        }
+    }
+
+    /// Whether the server is asked for its tools.
+    pub(super) fn is_listing(&self) -> bool {
+        const LIST: &str = "tools/list";
+        matches!(self, Self::Message(message, _) if message.method.as_deref() == Some(LIST))
+    }
+}
+
+/// Reads the message of a request, and gives back its body.
+pub(super) async fn read(head: &Parts, body: Incoming) -> Result<(Said, Payload), Refusal> {
+    if head.method != Method::POST {
+        return Ok((Said::Nothing, Payload::new(Bytes::new(), Some(body))));
+    }
+    let gathered = timeout(PATIENCE, gather(body)).await;
+    let (first, rest) = gathered.map_err(|_| Refusal::too_slow())?;
+    // What is encoded, the server reads otherwise.
+    let is_readable = rest.is_none() && !head.headers.contains_key(CONTENT_ENCODING);
+    let read = is_readable.then(|| message::read(&first)).flatten();
+    let said = match read {
+        Some(read) if message::agrees(&head.headers, &read.message) => {
+            let id = read.id.map(|id| id.get().to_owned());
+            Said::Message(read.message, id)
+        }
+        Some(_) | None => Said::NotUnderstood,
+    };
+    Ok((said, Payload::new(first, rest)))
+}
+
+/// The body as a whole, or its beginning and the rest when it is longer than a message.
+async fn gather(mut body: Incoming) -> (Bytes, Option<Incoming>) {
+    let mut gathered = BytesMut::new();
+    loop {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        match frame {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    gathered.extend_from_slice(&data);
+                }
+            }
+            // Broken off: whoever carries it on finds that out.
+            Some(Err(_)) => return (gathered.freeze(), Some(body)),
+            None => return (gathered.freeze(), None),
+        }
+        if gathered.len() > LONGEST {
+            return (gathered.freeze(), Some(body));
+        }
+    }
+}

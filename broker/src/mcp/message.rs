@@ -1,0 +1,243 @@
+//! One JSON-RPC message (<https://www.jsonrpc.org/specification>), read so that nobody else can read it otherwise.
+
+use std::fmt;
+
+use http::HeaderMap;
+use lanyard_access::mcp::{CALL, McpMessage};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The longest message that is read.
+pub(crate) const LONGEST: usize = 4 << 20;
+
+/// What is known of a message.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// What the rules are about.
+    pub(crate) message: McpMessage,
+    /// Its id, as it stands there, to answer with; none in a notification.
+    pub(crate) id: Option<Box<RawValue>>,
+}
+
+/// Reads a body; nothing when it is not one message, or names one thing twice: some readers take the first of
+/// two, some the last.
+pub(crate) fn read(body: &[u8]) -> Option<Read> {
+    let Fields { method, id, name } = serde_json::from_slice(body).ok()?;
+    let tool = name.filter(|_| method.as_deref() == Some(CALL));
+    Some(Read {
+        message: McpMessage { method, tool },
+        id,
+    })
+}
+
+/// Whether the headers of the request say what the message says (MCP 2026-07-28, transports).
+pub(crate) fn agrees(headers: &HeaderMap, message: &McpMessage) -> bool {
+    let says = |header: &str, said: Option<&str>| {
+        let mut values = headers.get_all(header).iter();
+        values.all(|value| said.is_some_and(|said| value.as_bytes() == said.as_bytes()))
+    };
+    let named = headers.get_all("mcp-name").iter().next().is_some();
+    let is_call = message.method.as_deref() == Some(CALL);
+    says("mcp-method", message.method.as_deref())
+        && (!named || !is_call || says("mcp-name", message.tool.as_deref()))
+}
+
+/// The fields of a message that count, each at most once.
+struct Fields {
+    method: Option<String>,
+    id: Option<Box<RawValue>>,
+    /// `params.name`.
+    name: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Message)
+    }
+}
+
+struct Message;
+
+impl<'de> Visitor<'de> for Message {
+    type Value = Fields;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("one JSON-RPC message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut seen = Seen::default();
+        let mut fields = Fields {
+            method: None,
+            id: None,
+            name: None,
+        };
+        while let Some(key) = map.next_key::<String>()? {
+            seen.once::<A::Error>(&key)?;
+            match key.as_str() {
+                "method" => fields.method = Some(map.next_value()?),
+                "id" => fields.id = Some(map.next_value()?),
+                "params" => fields.name = map.next_value::<Params>()?.0,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// `params`, an object or a list.
+struct Params(Option<String>);
+
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ParamsVisitor)
+    }
+}
+
+struct ParamsVisitor;
+
+impl<'de> Visitor<'de> for ParamsVisitor {
+    type Value = Params;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the parameters of a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+        let mut seen = Seen::default();
+        let mut name = None;
+        while let Some(key) = map.next_key::<String>()? {
+            seen.once::<A::Error>(&key)?;
+            if key == "name" {
+                // A name that is no text is none.
+                name = map
+                    .next_value::<serde_json::Value>()?
+                    .as_str()
+                    .map(str::to_owned);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Params(name))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Params, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Params(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Params, E> {
+        Ok(Params(None))
+    }
+}
+
+/// Keys that were met, in any case: some readers do not tell cases apart.
+#[derive(Default)]
+struct Seen(Vec<String>);
+
+impl Seen {
+    fn once<E: serde::de::Error>(&mut self, key: &str) -> Result<(), E> {
+        /// More keys than any message has would only cost time.
+        const MOST: usize = 64;
+        let key = key.to_lowercase();
+        if self.0.contains(&key) || self.0.len() >= MOST {
+            return Err(E::custom("a key stands twice, or there are too many"));
+        }
+        self.0.push(key);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(body: &str) -> Option<(Option<String>, Option<String>, Option<String>)> {
+        let Read { message, id } = read(body.as_bytes())?;
+        Some((
+            message.method,
+            message.tool,
+            id.map(|id| id.get().to_owned()),
+        ))
+    }
+
+    #[test]
+    fn a_message_says_its_method_tool_and_id_wherever_they_stand() {
+        let some = |text: &str| Some(text.to_owned());
+        for (body, expected) in [
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"get","arguments":{"name":"x"}}}"#,
+                (some("tools/call"), some("get"), some("7")),
+            ),
+            (
+                r#"{"params":{"arguments":{},"name":"g\u0065t"},"method":"tools\/call","id":"a b"}"#,
+                (some("tools/call"), some("get"), some("\"a b\"")),
+            ),
+            (
+                r#"{"method":"tools/list","params":{"name":"x"}}"#,
+                (some("tools/list"), None, None),
+            ),
+            (
+                r#"{"method":"ping","params":null,"id":1}"#,
+                (some("ping"), None, some("1")),
+            ),
+            (
+                r#"{"method":"ping","params":[1,{"name":2}]}"#,
+                (some("ping"), None, None),
+            ),
+            (
+                r#"{"id":1,"result":{"method":"tools/call"}}"#,
+                (None, None, some("1")),
+            ),
+            (
+                r#"{"method":"tools/call","params":{"name":5}}"#,
+                (some("tools/call"), None, None),
+            ),
+        ] {
+            assert_eq!(said(body), Some(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_two_readers_may_read_in_two_ways_is_not_read() {
+        for body in [
+            "",
+            "{",
+            "null",
+            r#"[{"method":"tools/call","params":{"name":"get"}}]"#,
+            r#"{"method":"tools/list","method":"tools/call"}"#,
+            r#"{"method":"tools/list","Method":"tools/call"}"#,
+            r#"{"method":"tools/call","params":{"name":"get","name":"delete"}}"#,
+            r#"{"method":"tools/call","params":{"name":"get"},"params":{"name":"delete"}}"#,
+            r#"{"method":"tools/call","params":{"name":"get","n\u0061me":"delete"}}"#,
+            r#"{"method":"tools/list"} {"method":"tools/call"}"#,
+            r#"{"method":5}"#,
+            "{\"method\":\"tools/list\"}\0",
+            "{'method':'tools/list'}",
+        ] {
+            assert_eq!(said(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn headers_say_what_the_message_says() {
+        let message = read(br#"{"method":"tools/call","params":{"name":"get"}}"#)
+            .unwrap()
+            .message;
+        let with = |headers: &[(&'static str, &'static str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, value.parse().unwrap());
+            }
+            agrees(&map, &message)
+        };
+        assert!(with(&[]));
+        assert!(with(&[("mcp-method", "tools/call"), ("mcp-name", "get")]));
+        assert!(!with(&[("mcp-method", "tools/list")]));
+        assert!(!with(&[
+            ("mcp-method", "tools/call"),
+            ("mcp-method", "tools/list")
+        ]));
+        assert!(!with(&[("mcp-name", "delete")]));
+    }
+}
