@@ -53,6 +53,29 @@ pub fn python(lab: &Lab, token: &str) -> Result<Running> {
     Ok(running)
 }
 
+/// The servers of `peers/python/mcp_server.py`.
+pub fn mcp(lab: &Lab, token: &str) -> Result<Running> {
+    let script = lab.write(
+        "service/mcp_server.py",
+        peers::file("python/mcp_server.py")?,
+    )?;
+    let server = lab
+        .on_host(peers::python()?)
+        .arg(script)
+        .arg(lab.path("service/server.pem"))
+        .arg(lab.path("service/server.key"))
+        .arg(token)
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(lab.path("service/mcp.log"))?)
+        .spawn()
+        .context("start the servers of MCP")?;
+    let running = Running(server);
+    for port in [8447, 8448] {
+        until_listens(lab, port)?;
+    }
+    Ok(running)
+}
+
 /// The port of `PostgreSQL`.
 pub const POSTGRES: u16 = 5432;
 /// The password of its user `postgres`.

@@ -229,7 +229,7 @@ fn curl_over_http1_and_http2() {
     }
 }
 
-/// wget of Debian is GnuTLS's, and reads no variable for its roots.
+/// wget of Debian is linked with `GnuTLS`, and reads no variable for its roots.
 #[test]
 fn wget() {
     let stage = stage();
