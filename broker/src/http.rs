@@ -1,9 +1,11 @@
 //! HTTP/1.1 and HTTP/2 from the agent: each request is decided anew, and what is open ends with its grant.
 
-pub(crate) mod body;
+mod body;
 mod exchange;
 mod headers;
 mod message;
+mod pace;
+pub(crate) mod payload;
 pub(crate) mod refusal;
 mod reply;
 mod request;

@@ -27,7 +27,7 @@ pub const MOST: usize = 16_384;
 pub struct Scope {
     /// How records name it.
     pub reference: ScopeRef,
-    /// The agent and its live grants; their ends are on the boot clock (see [`clock`]).
+    /// The agent and its live grants; their ends are on the boot clock (see [`crate::clock`]).
     pub agent: DesiredAgent,
     /// The names it may resolve.
     pub names: Names,

@@ -55,6 +55,8 @@ fn range(map: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -65,10 +67,11 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
-        // Built at run time from parts, so that it stands nowhere as a whole.
-        let other: Vec<u8> = held.bytes().rev().collect();
-        let mirrored = other.clone();
-        drop(other);
-        assert!(Finder::new(&mirrored).find(&mirrored).is_some());
+        let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+        let found = find(other.id(), held.as_bytes()).unwrap();
+        let own = find(other.id(), b"sleep").unwrap();
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(found.is_empty() && !own.is_empty(), "{found:?} {own:?}");
     }
 }

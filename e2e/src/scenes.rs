@@ -8,6 +8,7 @@ pub mod lowered;
 pub mod observed;
 pub mod on_time;
 pub mod refused;
+pub mod requests;
 pub mod revoked;
 
 use std::path::{Path, PathBuf};

@@ -81,7 +81,37 @@ fn packages(needs: &[Need], from_rustup: bool) -> Vec<&'static str> {
     let wanted = needs
         .iter()
         .filter(|need| !(from_rustup && matches!(need, Need::KernelPrograms | Need::Lint)));
-    wanted.flat_map(|need| need.packages()).copied().collect()
+    let runs = needs.contains(&Need::Run);
+    let missing = PEERS
+        .iter()
+        .filter(|(program, _)| runs && !is_on_path(program));
+    wanted
+        .flat_map(|need| need.packages())
+        .chain(missing.map(|(_, package)| package))
+        .copied()
+        .collect()
+}
+
+/// Programs of others that the tests speak with, each with Debian's package: not wanted where the program is
+/// there from elsewhere.
+const PEERS: [(&str, &str); 8] = [
+    ("wget", "wget"),
+    ("npm", "npm"),
+    ("go", "golang-go"),
+    ("javac", "default-jdk-headless"),
+    ("psql", "postgresql"),
+    ("redis-server", "redis-server"),
+    ("redis-cli", "redis-tools"),
+    ("fcgiwrap", "fcgiwrap"),
+];
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers are where only root looks.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    folders
+        .into_iter()
+        .any(|folder: PathBuf| folder.join(program).is_file())
 }
 
 impl Need {

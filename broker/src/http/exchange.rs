@@ -34,9 +34,10 @@ use tokio::{
 
 use super::{
     Wire,
-    body::{Payload, ReplyBody, ServiceBody},
+    body::{ReplyBody, ServiceBody},
     headers::prepare_request,
     message::{self, Said},
+    payload::Payload,
     refusal::Refusal,
     reply,
     request::{RequestError, Target, check},

@@ -9,7 +9,7 @@ use lanyard_access::{http::Mcp, mcp::McpMessage};
 use lanyard_protocol::record::McpCall;
 use tokio::time::timeout;
 
-use super::{body::Payload, refusal::Refusal};
+use super::{payload::Payload, refusal::Refusal};
 use crate::mcp::message::{self, LONGEST};
 
 /// How long a message may take to come.

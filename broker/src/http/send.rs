@@ -9,8 +9,8 @@ use lanyard_protocol::record::{GrantRef, Outcome};
 use tokio::time::timeout;
 
 use super::{
-    body::{Payload, RequestBody},
     headers::{Spoken, fit},
+    payload::{Payload, RequestBody},
     refusal::Refusal,
 };
 use crate::{

@@ -22,7 +22,7 @@ use super::{
     UpstreamError,
     connect::{Established, ServiceStream},
 };
-use crate::{clock, deadline, http::body::RequestBody, limits, scope::Scope, socket::Cut};
+use crate::{clock, deadline, http::payload::RequestBody, limits, scope::Scope, socket::Cut};
 
 /// A way to send one request at a time (HTTP/1.1), or this one of several (HTTP/2).
 #[derive(Debug)]

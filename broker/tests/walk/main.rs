@@ -5,7 +5,9 @@
 mod authority;
 mod client;
 mod connections;
+mod credentials;
 mod ends;
+mod limits;
 mod mcp;
 mod names;
 mod node_agent;

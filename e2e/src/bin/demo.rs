@@ -6,7 +6,8 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::Result;
 use lanyard_e2e::scenes::{
-    Evidence, Stage, coding_agent, entered, granted, lowered, observed, on_time, refused, revoked,
+    Evidence, Stage, coding_agent, entered, granted, lowered, observed, on_time, refused, requests,
+    revoked,
 };
 
 fn main() -> ExitCode {
@@ -43,6 +44,10 @@ fn play() -> Result<usize> {
     told.scene("So does Python, and the token is nowhere in it", || {
         granted::python_never_holds_the_token(&stage)
     })?;
+    told.scene(
+        "Of a service, only the requests that are granted are carried",
+        || requests::unlisted_path_is_refused(&stage),
+    )?;
     told.scene(
         "The same curl with one byte changed is not the agent",
         || refused::changed_program_is_refused(&stage),

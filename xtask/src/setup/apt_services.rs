@@ -17,11 +17,21 @@ use crate::command::{capture, quietly};
 /// What our packages would start: its unit, and its pid file.
 const NGINX: (&str, &str) = ("nginx.service", "/run/nginx.pid");
 
+/// What else they would start, each with the program by which one knows that it was there before.
+const OTHERS: [(&str, &str); 4] = [
+    ("postgresql.service", "/usr/bin/psql"),
+    ("redis-server.service", "/usr/bin/redis-server"),
+    ("fcgiwrap.service", "/usr/sbin/fcgiwrap"),
+    ("fcgiwrap.socket", "/usr/sbin/fcgiwrap"),
+];
+
 /// Held while apt works.
 pub(crate) struct NoServices {
     was_installed: bool,
     ran_before: Option<u32>,
     systemd: bool,
+    /// Units that are not there yet, and shall not run.
+    others: Vec<&'static str>,
 }
 
 impl NoServices {
@@ -30,7 +40,17 @@ impl NoServices {
             was_installed: Path::new("/usr/sbin/nginx").exists(),
             ran_before: running(NGINX.1),
             systemd: Path::new("/run/systemd/system").exists(),
+            others: OTHERS
+                .iter()
+                .filter(|(_, program)| !Path::new(program).exists())
+                .map(|(unit, _)| *unit)
+                .collect(),
         };
+        if this.systemd {
+            for unit in &this.others {
+                quietly(Command::new("systemctl").args(["mask", "--runtime", unit]))?;
+            }
+        }
         if this.masks() {
             quietly(Command::new("systemctl").args(["mask", "--runtime", NGINX.0]))?;
         }
@@ -44,6 +64,12 @@ impl NoServices {
 
     /// Takes the masks away, and ends what started in spite of them. Says what it ended.
     pub(crate) fn end(self) -> anyhow::Result<String> {
+        if self.systemd {
+            for unit in &self.others {
+                quietly(Command::new("systemctl").args(["unmask", "--runtime", unit]))?;
+                capture(Command::new("systemctl").args(["disable", unit]))?;
+            }
+        }
         if self.masks() {
             quietly(Command::new("systemctl").args(["unmask", "--runtime", NGINX.0]))?;
             // Fails when the package did not come; then there is nothing to disable.

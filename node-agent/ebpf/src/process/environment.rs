@@ -110,7 +110,7 @@ fn is_own(variable: &[u8; VARIABLE], own: &mut [u8; OWN_VARIABLE]) -> bool {
     // With its final NUL, a text of the whole buffer was cut.
     let is_whole = length > 0 && (length as usize) < OWN_VARIABLE;
     // SAFETY: only whether it is there is looked at.
-    is_whole && unsafe { OWN_VARIABLES.get(&*own) }.is_some()
+    is_whole && unsafe { OWN_VARIABLES.get(own) }.is_some()
 }
 
 /// The bit for a variable that counts, by its name.

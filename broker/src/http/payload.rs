@@ -1,0 +1,144 @@
+//! The body of a request, on its way to the service: counted, never gathered.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use lanyard_protocol::record::Outcome;
+
+use super::{
+    headers::remove_hop_by_hop,
+    pace::{BodyError, Counting, Still, with_more},
+};
+use crate::open_request::OpenRequest;
+
+/// The body of a request, from the agent to the service.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    /// Nothing, once it was sent.
+    inner: Option<Incoming>,
+    open: Arc<OpenRequest>,
+    still: Still,
+    counting: Counting,
+}
+
+/// What a request carries.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    /// What was read of it already.
+    first: Bytes,
+    /// What follows.
+    rest: Option<Incoming>,
+}
+
+impl Payload {
+    /// What was read of it, and what follows, if anything does.
+    pub(crate) fn new(first: Bytes, rest: Option<Incoming>) -> Self {
+        let rest = rest.filter(|rest| !rest.is_end_stream());
+        Self { first, rest }
+    }
+
+    /// The same once more, where it is known as a whole.
+    pub(crate) fn again(&self) -> Option<Self> {
+        self.rest.is_none().then(|| Self {
+            first: self.first.clone(),
+            rest: None,
+        })
+    }
+}
+
+impl RequestBody {
+    /// Carries that.
+    pub(crate) fn new(payload: Payload, open: Arc<OpenRequest>) -> Self {
+        let mut counting = Counting::default();
+        if !payload.first.is_empty() {
+            counting.hold(Frame::data(payload.first));
+        }
+        Self {
+            inner: payload.rest,
+            open,
+            still: Still::default(),
+            counting,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(counted) = ready!(self.counting.poll(&self.open, context)) {
+            return Poll::Ready(Some(counted.inspect(|frame| {
+                self.open.add_sent(frame.data_ref().map_or(0, Bytes::len));
+            })));
+        }
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = match Pin::new(inner).poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(self.still.poll(context));
+                self.open.break_off(Outcome::ClosedByAgent);
+                return Poll::Ready(Some(Err(BodyError::Still)));
+            }
+        };
+        self.still.moved();
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                self.counting.hold(without_hop_by_hop(frame));
+                return self.poll(context);
+            }
+            Some(Err(error)) => {
+                self.open.break_off(Outcome::ClosedByAgent);
+                Some(Err(error.into()))
+            }
+            None => {
+                self.inner = None;
+                None
+            }
+        })
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if self.is_end_stream() {
+            self.open.set_sent_whole();
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.get_mut().poll(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.counting.is_empty() && self.inner.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held = self.counting.len() as u64;
+        match &self.inner {
+            Some(inner) => with_more(&inner.size_hint(), held),
+            None => SizeHint::with_exact(held),
+        }
+    }
+}
+
+fn without_hop_by_hop(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            remove_hop_by_hop(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
