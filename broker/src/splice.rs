@@ -173,6 +173,8 @@ fn allowed(
             | RefusalReason::ToolNotGranted
             | RefusalReason::McpMethodNotGranted
             | RefusalReason::McpNotUnderstood
+            | RefusalReason::ConditionNotMet
+            | RefusalReason::ConditionNotDecided
             | RefusalReason::UsedUp
             | RefusalReason::HostMismatch
             | RefusalReason::NotCarried => ConnectionReason::NoGrant,

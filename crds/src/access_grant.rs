@@ -1,5 +1,6 @@
 //! `AccessGrant`: one time-bound permission.
 
+mod condition;
 mod evidence;
 mod host;
 mod http;

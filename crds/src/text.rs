@@ -187,6 +187,19 @@ pub(crate) fn name_patterns(_: &mut SchemaGenerator) -> Schema {
     set(&text(128, &[form]), 0, 256)
 }
 
+/// An expression of CEL. Whether it is one, no rule of an object can tell: whoever reads the object does.
+pub(crate) fn expression(_: &mut SchemaGenerator) -> Schema {
+    text(1024, &[])
+}
+
+pub(crate) const IS_NO_LINE: &str = "is more than one line: write it without line breaks and tabs";
+
+/// One line for a person.
+pub(crate) fn message(_: &mut SchemaGenerator) -> Schema {
+    let line = rule(r"!self.matches('\\p{Cc}')", IS_NO_LINE);
+    text(256, &[line])
+}
+
 /// A path with placeholders.
 pub(crate) fn path_template(_: &mut SchemaGenerator) -> Schema {
     let form = rule(

@@ -36,7 +36,14 @@ pub fn would(
         host,
         port,
         protocol,
-        request: request.map(|(method, path)| Asked { method, path }),
+        request: request.map(|(method, path)| {
+            let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+            Asked {
+                method,
+                path: path.to_owned(),
+                query: query.to_owned(),
+            }
+        }),
     };
     attempt::would(agent, &goal, desired, now)
 }
@@ -331,11 +338,19 @@ fn refused_request(
         request: Some(Asked {
             method: method.clone(),
             path: path.clone(),
+            query: String::new(),
         }),
     };
     let mut told = ungranted(agent, &goal, process.level, summary, desired);
     if reason == RefusalReason::PathNotUnderstood {
         "ask for a path without `.`, `..`, `//` and encoded separators: a rule that compares paths cannot be for it".clone_into(&mut told.remedy);
+        told.yaml = String::new();
+    }
+    if matches!(
+        reason,
+        RefusalReason::ConditionNotMet | RefusalReason::ConditionNotDecided
+    ) {
+        "make the request as the conditions of the grant demand it, or ask who wrote the grant for others".clone_into(&mut told.remedy);
         told.yaml = String::new();
     }
     told.facts.insert(0, known(agent, process));

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{
     Request, Response, StatusCode, Version,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
+    request,
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use lanyard_access::{
@@ -143,6 +144,8 @@ impl Exchange {
             Ok(target) => target,
             Err(error) => return Err(self.refuse_request(&head, &error).await),
         };
+        // Before it is read and decided: what is not carried on counts for nothing.
+        prepare_request(&mut head.headers, target.upgrade.clone());
         let (said, body) = if self.is_for_mcp() {
             message::read(&head, body).await?
         } else {
@@ -150,10 +153,13 @@ impl Exchange {
         };
         let mut target = target;
         target.record.mcp = said.call();
-        let grant = match self.decide(head.method.as_str(), target.uri.path(), said.asked()) {
+        let grant = match self.decide(&head, &target, said.asked()) {
             Ok(grant) => grant,
-            Err((reason, grant)) => {
-                let mut refusal = self.refuse(target.record, reason, grant).await;
+            Err(refused) => {
+                let mut refusal = self
+                    .refuse(target.record, refused.reason, refused.grant)
+                    .await;
+                refusal.says(refused.message);
                 refusal.rpc = said.id().map(str::to_owned);
                 return Err(refusal);
             }
@@ -162,11 +168,10 @@ impl Exchange {
             && grant.resource.mcp.tools.is_some())
         .then(|| (grant.resource.mcp.clone(), said.is_listing()));
         let open = self.open(&target, &grant).await?;
-        let upgrade = target.upgrade.clone();
-        let agent = upgrade
+        let agent = target
+            .upgrade
             .as_ref()
             .and_then(|_| head.extensions.remove::<OnUpgrade>());
-        prepare_request(&mut head.headers, upgrade);
         let wanted = if agent.is_some() {
             Wanted::Http1
         } else {
@@ -190,15 +195,21 @@ impl Exchange {
 
     fn decide(
         &self,
-        method: &str,
-        path: &str,
+        head: &request::Parts,
+        target: &Target,
         mcp: Mcp<'_>,
-    ) -> Result<LiveGrant, (RefusalReason, Option<ObjectKey>)> {
+    ) -> Result<LiveGrant, Refused> {
         let scope = self.broker.scope();
+        let headers = self
+            .has_conditions(&scope)
+            .then(|| texts_of(&head.headers))
+            .flatten();
         let asked = HttpRequest {
             is_encrypted: self.wire.is_encrypted,
-            method,
-            path: RequestPath::parse(path),
+            method: head.method.as_str(),
+            path: RequestPath::parse(target.uri.path()),
+            query: target.uri.query().unwrap_or_default(),
+            headers: headers.as_deref(),
             mcp,
         };
         let asked = Asked {
@@ -209,10 +220,22 @@ impl Exchange {
         };
         match decide(&scope.agent, &asked, clock::boot_now()) {
             Decision::Allow(grant) => Ok(grant.clone()),
-            Decision::Refuse(refusal) => {
-                Err((refusal.reason, refusal.grant.map(|grant| grant.key.clone())))
-            }
+            Decision::Refuse(refusal) => Err(Refused {
+                reason: refusal.reason,
+                grant: refusal.grant.map(|grant| grant.key.clone()),
+                message: refusal
+                    .condition
+                    .and_then(|condition| condition.message.clone()),
+            }),
         }
+    }
+
+    /// Whether some grant for this host asks more of a request than its method and path.
+    fn has_conditions(&self, scope: &scope::Scope) -> bool {
+        scope.agent.grants.iter().any(|grant| {
+            !grant.resource.conditions.is_empty()
+                && matches!(&grant.resource.host, Host::Name(name) if *name == self.wire.name)
+        })
     }
 
     /// Whether some grant for MCP is for this host, so that messages have to be read.
@@ -331,7 +354,7 @@ impl Exchange {
         Refusal::decided(reason, grant)
     }
 
-    async fn refuse_request(&self, head: &http::request::Parts, error: &RequestError) -> Refusal {
+    async fn refuse_request(&self, head: &request::Parts, error: &RequestError) -> Refusal {
         let own = || Host::Name(self.wire.name.clone());
         let (host, reason) = match error {
             RequestError::OtherHost { asked, .. } => (asked.clone(), RefusalReason::HostMismatch),
@@ -353,6 +376,22 @@ impl Exchange {
         self.refuse(request, reason, None).await;
         Refusal::from(error)
     }
+}
+
+/// What the rules said no with.
+struct Refused {
+    reason: RefusalReason,
+    grant: Option<ObjectKey>,
+    /// The words of who wrote the grant.
+    message: Option<String>,
+}
+
+/// The headers as text; nothing when one of them is none.
+fn texts_of(headers: &http::HeaderMap) -> Option<Vec<(&str, &str)>> {
+    let texts = headers
+        .iter()
+        .map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    texts.collect()
 }
 
 /// What shortens the list of tools in a reply: any event may have one, a single text where it was asked for.

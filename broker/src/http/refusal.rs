@@ -41,6 +41,13 @@ impl Refusal {
         }
     }
 
+    /// Adds the words of who wrote the grant.
+    pub(crate) fn says(&mut self, message: Option<String>) {
+        if let Some(message) = message {
+            self.detail = format!("{}: {message}", self.detail);
+        }
+    }
+
     const fn plain(status: StatusCode, reason: &'static str, detail: String) -> Self {
         Self {
             status,

@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 /// The longest message that is read.
 pub(crate) const LONGEST: usize = 4 << 20;
 
+/// The longest arguments that are kept for conditions, which do not look at longer ones.
+const LONGEST_ARGUMENTS: usize = 64 << 10;
+
 /// What is known of a message.
 #[derive(Debug)]
 pub(crate) struct Read {
@@ -22,10 +25,19 @@ pub(crate) struct Read {
 /// Reads a body; nothing when it is not one message, or names one thing twice: some readers take the first of
 /// two, some the last.
 pub(crate) fn read(body: &[u8]) -> Option<Read> {
-    let Fields { method, id, name } = serde_json::from_slice(body).ok()?;
-    let tool = name.filter(|_| method.as_deref() == Some(CALL));
+    let Fields { method, id, params } = serde_json::from_slice(body).ok()?;
+    let is_call = method.as_deref() == Some(CALL);
+    let Params { name, arguments } = if is_call { params } else { Params::default() };
+    let arguments = match arguments {
+        Some(raw) => (raw.get().len() <= LONGEST_ARGUMENTS).then(|| raw.get().to_owned()),
+        None => is_call.then(|| "{}".to_owned()),
+    };
     Some(Read {
-        message: McpMessage { method, tool },
+        message: McpMessage {
+            method,
+            tool: name,
+            arguments,
+        },
         id,
     })
 }
@@ -46,8 +58,7 @@ pub(crate) fn agrees(headers: &HeaderMap, message: &McpMessage) -> bool {
 struct Fields {
     method: Option<String>,
     id: Option<Box<RawValue>>,
-    /// `params.name`.
-    name: Option<String>,
+    params: Params,
 }
 
 impl<'de> Deserialize<'de> for Fields {
@@ -70,14 +81,14 @@ impl<'de> Visitor<'de> for Message {
         let mut fields = Fields {
             method: None,
             id: None,
-            name: None,
+            params: Params::default(),
         };
         while let Some(key) = map.next_key::<String>()? {
             seen.once::<A::Error>(&key)?;
             match key.as_str() {
                 "method" => fields.method = Some(map.next_value()?),
                 "id" => fields.id = Some(map.next_value()?),
-                "params" => fields.name = map.next_value::<Params>()?.0,
+                "params" => fields.params = map.next_value()?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -86,7 +97,11 @@ impl<'de> Visitor<'de> for Message {
 }
 
 /// `params`, an object or a list.
-struct Params(Option<String>);
+#[derive(Default)]
+struct Params {
+    name: Option<String>,
+    arguments: Option<Box<RawValue>>,
+}
 
 impl<'de> Deserialize<'de> for Params {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -105,29 +120,29 @@ impl<'de> Visitor<'de> for ParamsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
         let mut seen = Seen::default();
-        let mut name = None;
+        let mut params = Params::default();
         while let Some(key) = map.next_key::<String>()? {
             seen.once::<A::Error>(&key)?;
-            if key == "name" {
+            match key.as_str() {
                 // A name that is no text is none.
-                name = map
-                    .next_value::<serde_json::Value>()?
-                    .as_str()
-                    .map(str::to_owned);
-            } else {
-                map.next_value::<IgnoredAny>()?;
+                "name" => {
+                    let name = map.next_value::<serde_json::Value>()?;
+                    params.name = name.as_str().map(str::to_owned);
+                }
+                "arguments" => params.arguments = Some(map.next_value()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(Params(name))
+        Ok(params)
     }
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Params, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Params(None))
+        Ok(Params::default())
     }
 
     fn visit_unit<E>(self) -> Result<Params, E> {
-        Ok(Params(None))
+        Ok(Params::default())
     }
 }
 

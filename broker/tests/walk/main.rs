@@ -4,6 +4,7 @@
 
 mod authority;
 mod client;
+mod conditions;
 mod connections;
 mod credentials;
 mod ends;

@@ -245,6 +245,7 @@ fn https_grant(port: u16, ca_bundle: String) -> Grant {
         max_uses: 0,
         max_bytes: 0,
         http: Vec::new(),
+        conditions: Vec::new(),
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) struct Target {
     pub(crate) protocol: Protocol,
     pub(crate) host: Host,
     pub(crate) port: Port,
-    /// Of a request, without the query.
+    /// Of a request, with its query.
     pub(crate) path: Option<String>,
 }
 
@@ -110,7 +110,11 @@ impl FromStr for Target {
             _ => return Err(unknown()),
         };
         let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let path = rest[place.len()..].split(['?', '#']).next();
+        let path = rest[place.len()..].split('#').next();
+        let path = path.map(|path| match path.strip_prefix('?') {
+            Some(query) => format!("/?{query}"),
+            None => path.to_owned(),
+        });
         let is_request = matches!(protocol, Protocol::Https | Protocol::Http);
         let (host, port) = split_port(place);
         let port = match port {
@@ -122,9 +126,7 @@ impl FromStr for Target {
         Ok(Self {
             protocol,
             host: host.parse()?,
-            path: path
-                .filter(|path| is_request && !path.is_empty())
-                .map(str::to_owned),
+            path: path.filter(|path| is_request && !path.is_empty()),
             port: Port::new(port).map_err(|_| ParseTargetError::Port(text.to_owned()))?,
         })
     }

@@ -18,7 +18,7 @@ fn what_would_happen_is_asked_by_agent_and_url() {
             "api.example.com",
             443,
             "HTTPS",
-            "/v1",
+            "/v1?q=x",
         ),
         ("http://api.example.com", "api.example.com", 80, "HTTP", ""),
         ("tcp://192.0.2.7:5432", "192.0.2.7", 5432, "TCP", ""),

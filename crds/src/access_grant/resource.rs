@@ -1,6 +1,7 @@
 //! What a grant opens.
 
 use lanyard_access::{
+    condition::Condition as CheckedCondition,
     grant::{Protocol as CheckedProtocol, Resource as CheckedResource, Tls as CheckedTls},
     http::HttpRule as CheckedRule,
     mcp::McpRule as CheckedMcp,
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    condition::Condition,
     host::{self, NEEDS_ADDRESS, NEEDS_NAME},
     http::HttpRule,
     mcp::McpRule,
@@ -63,6 +65,10 @@ pub struct Resource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "McpRule")]
     pub mcp: Option<McpRule>,
+    /// What else has to be true of each request: all of them. With the protocols HTTPS, HTTP and MCP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
+    pub conditions: Vec<Condition>,
     /// Whether the name may lead to a private, loopback or link-local address. Without it, a name
     /// that resolves to one is refused. An address that is written as host is always taken as it is.
     #[serde(default)]
@@ -104,7 +110,7 @@ const RULES_OF_HTTP: &str = "is only for the protocols HTTPS, HTTP and MCP, and 
 const MESSAGES_OF_MCP: &str = "is only for the protocol MCP";
 const NO_CERTIFICATES: &str = "is only for the protocols HTTPS and MCP, and not with `tls: Passthrough`: Lanyard verifies no certificate in other connections";
 
-fn rules() -> [Value; 7] {
+fn rules() -> [Value; 8] {
     [
         rule_of(
             "host",
@@ -124,6 +130,11 @@ fn rules() -> [Value; 7] {
         rule_of(
             "http",
             "!has(self.http) || size(self.http) == 0 || (self.protocol in ['HTTPS', 'HTTP', 'MCP'] && (!has(self.tls) || self.tls == 'Terminate'))",
+            RULES_OF_HTTP,
+        ),
+        rule_of(
+            "conditions",
+            "!has(self.conditions) || size(self.conditions) == 0 || (self.protocol in ['HTTPS', 'HTTP', 'MCP'] && (!has(self.tls) || self.tls == 'Terminate'))",
             RULES_OF_HTTP,
         ),
         rule_of(
@@ -178,6 +189,7 @@ impl Resource {
         if self.mcp.is_some() && self.protocol != Protocol::Mcp {
             errors.add(format!("{path}.mcp"), MESSAGES_OF_MCP);
         }
+        let conditions = self.check_conditions(path, errors);
         let mcp = match &self.mcp {
             Some(rule) => rule.check(&format!("{path}.mcp"), errors),
             None => Some(CheckedMcp::default()),
@@ -192,6 +204,7 @@ impl Resource {
             },
             http: http?,
             mcp: mcp?,
+            conditions: conditions?,
             allow_private: self.allow_private,
             ca_bundle: self.ca_bundle.clone(),
         })
@@ -204,6 +217,21 @@ impl Resource {
         let rules = self.http.iter().enumerate();
         let rules = rules.map(|(index, rule)| rule.check(&format!("{path}.http[{index}]"), errors));
         rules.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    fn check_conditions(
+        &self,
+        path: &str,
+        errors: &mut FieldErrors,
+    ) -> Option<Vec<CheckedCondition>> {
+        if !self.conditions.is_empty() && !self.sees_requests() {
+            errors.add(format!("{path}.conditions"), RULES_OF_HTTP);
+        }
+        let conditions = self.conditions.iter().enumerate();
+        let conditions = conditions.map(|(index, condition)| {
+            condition.check(&format!("{path}.conditions[{index}]"), errors)
+        });
+        conditions.collect::<Vec<_>>().into_iter().collect()
     }
 
     /// Whether requests are seen on their way.

@@ -276,6 +276,7 @@ impl World {
                 tls: Tls::Terminate,
                 http: Vec::new(),
                 mcp: McpRule::default(),
+                conditions: Vec::new(),
                 allow_private: false,
                 ca_bundle: None,
             },

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 
 use crate::{
+    condition::{self, Condition, Facts},
     desired::{DesiredAgent, LiveGrant},
     evidence::EvidenceLevel,
     grant::{Protocol, Tls},
@@ -55,6 +56,8 @@ pub struct Refusal<'a> {
     pub reason: RefusalReason,
     /// The grant that it is about, if it is about one.
     pub grant: Option<&'a LiveGrant>,
+    /// The condition of that grant that it is about, if it is about one.
+    pub condition: Option<&'a Condition>,
 }
 
 /// Decides `request` of the agent that `agent` describes.
@@ -67,17 +70,19 @@ pub fn decide<'a>(agent: &'a DesiredAgent, request: &Request<'_>, now: Timestamp
     let mut refusal = Refusal {
         reason: RefusalReason::NoGrant,
         grant: None,
+        condition: None,
     };
     let best = agent
         .grants
         .iter()
-        .filter(|grant| match refusal_of(grant, request, now) {
+        .filter(|grant| match refusal_of(agent, grant, request, now) {
             None => true,
-            Some(RefusalReason::NoGrant) => false,
-            Some(reason) => {
+            Some((RefusalReason::NoGrant, _)) => false,
+            Some((reason, condition)) => {
                 let found = Refusal {
                     reason,
                     grant: Some(grant),
+                    condition,
                 };
                 if nearness(&found) > nearness(&refusal) {
                     refusal = found;
@@ -95,7 +100,40 @@ pub fn decide<'a>(agent: &'a DesiredAgent, request: &Request<'_>, now: Timestamp
     best.map_or(Decision::Refuse(refusal), Decision::Allow)
 }
 
-fn refusal_of(grant: &LiveGrant, request: &Request<'_>, now: Timestamp) -> Option<RefusalReason> {
+fn refusal_of<'a>(
+    agent: &DesiredAgent,
+    grant: &'a LiveGrant,
+    request: &Request<'_>,
+    now: Timestamp,
+) -> Option<(RefusalReason, Option<&'a Condition>)> {
+    if let Some(reason) = refusal_of_connection(grant, request, now) {
+        return Some((reason, None));
+    }
+    let asked = match request.asks {
+        Asks::Protocol(_) | Asks::Passthrough => return None,
+        Asks::Http(asked) => asked,
+    };
+    let by_rules = http::refusal_of(&grant.resource.http, asked)
+        .or_else(|| refusal_of_message(grant, asked.mcp));
+    if let Some(reason) = by_rules {
+        return Some((reason, None));
+    }
+    let facts = Facts {
+        agent: &agent.key,
+        level: request.level,
+        host: request.host,
+        port: request.port,
+        request: asked,
+    };
+    let (reason, condition) = condition::refusal_of(&grant.resource.conditions, facts)?;
+    Some((reason, Some(condition)))
+}
+
+fn refusal_of_connection(
+    grant: &LiveGrant,
+    request: &Request<'_>,
+    now: Timestamp,
+) -> Option<RefusalReason> {
     if !opens(grant, request) {
         return Some(RefusalReason::NoGrant);
     }
@@ -105,14 +143,7 @@ fn refusal_of(grant: &LiveGrant, request: &Request<'_>, now: Timestamp) -> Optio
     if grant.ends_at <= now {
         return Some(RefusalReason::GrantEnded);
     }
-    if request.level < grant.requires {
-        return Some(RefusalReason::EvidenceTooLow);
-    }
-    match request.asks {
-        Asks::Protocol(_) | Asks::Passthrough => None,
-        Asks::Http(asked) => http::refusal_of(&grant.resource.http, asked)
-            .or_else(|| refusal_of_message(grant, asked.mcp)),
-    }
+    (request.level < grant.requires).then_some(RefusalReason::EvidenceTooLow)
 }
 
 fn refusal_of_message(grant: &LiveGrant, message: Mcp<'_>) -> Option<RefusalReason> {
@@ -175,6 +206,8 @@ const fn rank(reason: RefusalReason) -> u8 {
         RefusalReason::McpNotUnderstood => 7,
         RefusalReason::McpMethodNotGranted => 8,
         RefusalReason::ToolNotGranted => 9,
+        RefusalReason::ConditionNotDecided => 10,
+        RefusalReason::ConditionNotMet => 11,
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    condition::Condition,
     digest::Sha256Digest,
     evidence::EvidenceLevel,
     host::Host,
@@ -60,6 +61,8 @@ pub struct Resource {
     pub http: Vec<HttpRule>,
     /// Which messages are allowed, with [`Protocol::Mcp`].
     pub mcp: McpRule,
+    /// What else has to be true of each request.
+    pub conditions: Vec<Condition>,
     /// Whether a name may lead to a private, loopback or link-local address.
     pub allow_private: bool,
     /// PEM certificates that the service's own must chain to; the system's roots when absent.

@@ -20,6 +20,10 @@ pub struct HttpRequest<'a> {
     pub method: &'a str,
     /// The path, without the query; an error when it can be read in more than one way.
     pub path: Result<RequestPath, AmbiguousPath>,
+    /// The query, without the `?`; empty when there is none.
+    pub query: &'a str,
+    /// Names and values of its headers; nothing when they are not known, or are no text.
+    pub headers: Option<&'a [(&'a str, &'a str)]>,
     /// What its body says in the Model Context Protocol.
     pub mcp: Mcp<'a>,
 }
@@ -90,6 +94,8 @@ mod tests {
             is_encrypted: true,
             method,
             path: RequestPath::parse(path),
+            query: "",
+            headers: None,
             mcp: Mcp::Unread,
         };
         refusal_of(rules, &request)

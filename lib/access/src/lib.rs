@@ -11,6 +11,7 @@
 
 pub mod approval;
 pub mod compile;
+pub mod condition;
 pub mod credential;
 pub mod decide;
 pub mod desired;

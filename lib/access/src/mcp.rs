@@ -17,6 +17,9 @@ pub struct McpMessage {
     pub method: Option<String>,
     /// The name of the tool that is called.
     pub tool: Option<String>,
+    /// The arguments of the tool, as JSON; an empty object where a call has none, and nothing where they are
+    /// more than what is looked at.
+    pub arguments: Option<String>,
 }
 
 /// Which messages a grant allows. Answers to what the server asks, and the stream that it asks on, are always
@@ -130,6 +133,7 @@ mod tests {
         rule.refusal_of(&McpMessage {
             method: Some(method.into()),
             tool: tool.map(str::to_owned),
+            arguments: None,
         })
     }
 
@@ -156,6 +160,7 @@ mod tests {
         let answer = McpMessage {
             method: None,
             tool: None,
+            arguments: None,
         };
         assert_eq!(rule.refusal_of(&answer), None);
     }

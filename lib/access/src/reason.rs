@@ -96,6 +96,10 @@ reasons! {
         McpMethodNotGranted => "the grant for that MCP server does not allow this MCP method",
         /// The body is no single message of MCP, or another than its headers say.
         McpNotUnderstood => "the body is not one JSON-RPC message that everybody reads alike, or its headers say something else",
+        /// A condition of the grant is not true of the request.
+        ConditionNotMet => "a condition of the grant for that host is not met",
+        /// A condition of the grant asks for something that the request does not have.
+        ConditionNotDecided => "a condition of the grant for that host cannot be decided: it asks for something that the request does not have, or that is not known",
         /// The path can be read in more than one way, so that no rule is for it.
         PathNotUnderstood => "the path can be read in more than one way (dots, `//`, an encoded separator), so that no rule of the grant is for it",
         /// The request names another host than the connection it came on.

@@ -89,6 +89,7 @@ pub(crate) fn resource(name: &str, protocol: Protocol) -> Resource {
         tls: Tls::Terminate,
         http: Vec::new(),
         mcp: McpRule::default(),
+        conditions: Vec::new(),
         allow_private: false,
         ca_bundle: None,
     }

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use jiff::Timestamp;
 use lanyard_access::{
+    condition::Condition,
     credential::{GrantedCredential, Injection},
     desired::LiveGrant,
     digest::Sha256Digest,
@@ -52,6 +53,7 @@ pub fn encode(grant: &LiveGrant, ends_at_boot_ns: u64) -> broker::Grant {
         protocol: Protocol::from(resource.protocol).into(),
         passthrough: resource.tls == Tls::Passthrough,
         http: resource.http.iter().map(encode_rule).collect(),
+        conditions: resource.conditions.iter().map(encode_condition).collect(),
         mcp: (resource.protocol == grant::Protocol::Mcp).then(|| encode_mcp(&resource.mcp)),
         allow_private: resource.allow_private,
         ca_bundle: resource.ca_bundle.clone().unwrap_or_default(),
@@ -69,6 +71,7 @@ pub fn decode(grant: broker::Grant) -> Result<LiveGrant, GrantError> {
     let requires = Level::try_from(grant.requires).ok();
     let protocol = Protocol::try_from(grant.protocol).ok();
     let http = grant.http.iter().map(decode_rule);
+    let conditions = grant.conditions.into_iter().map(decode_condition);
     Ok(LiveGrant {
         key: grant.key.parse().map_err(GrantError::Key)?,
         uid: Uid::new(grant.uid),
@@ -92,6 +95,7 @@ pub fn decode(grant: broker::Grant) -> Result<LiveGrant, GrantError> {
             },
             http: http.collect::<Result<_, _>>()?,
             mcp: decode_mcp(protocol, grant.mcp)?,
+            conditions: conditions.collect::<Result<_, _>>()?,
             allow_private: grant.allow_private,
             ca_bundle: Some(grant.ca_bundle).filter(|bundle| !bundle.is_empty()),
         },
@@ -127,6 +131,23 @@ fn decode_rule(rule: &broker::HttpRule) -> Result<HttpRule, GrantError> {
     Ok(HttpRule {
         methods: methods.map_err(|_| GrantError::Field("method"))?,
         path: path.map_err(|_| GrantError::Field("path template"))?,
+    })
+}
+
+fn encode_condition(condition: &Condition) -> broker::Condition {
+    broker::Condition {
+        expression: condition.expression.to_string(),
+        message: condition.message.clone().unwrap_or_default(),
+    }
+}
+
+fn decode_condition(condition: broker::Condition) -> Result<Condition, GrantError> {
+    Ok(Condition {
+        expression: condition
+            .expression
+            .parse()
+            .map_err(|_| GrantError::Field("condition"))?,
+        message: Some(condition.message).filter(|message| !message.is_empty()),
     })
 }
 
@@ -236,6 +257,16 @@ mod tests {
                     },
                 ],
                 mcp: McpRule::default(),
+                conditions: vec![
+                    Condition {
+                        expression: "request.query == ''".parse().unwrap(),
+                        message: Some("no query".into()),
+                    },
+                    Condition {
+                        expression: "request.port < 500".parse().unwrap(),
+                        message: None,
+                    },
+                ],
                 allow_private: true,
                 ca_bundle: Some("PEM".into()),
             },
@@ -306,7 +337,7 @@ mod tests {
     #[test]
     fn a_grant_that_is_not_understood_is_refused() {
         type Change = fn(&mut broker::Grant);
-        let changes: [Change; 19] = [
+        let changes: [Change; 20] = [
             |grant| grant.protocol = Protocol::Mcp.into(),
             |grant| grant.key = "a/b/c".into(),
             |grant| grant.spec_hash = vec![7; 31],
@@ -339,6 +370,7 @@ mod tests {
                 });
             },
             |grant| grant.http[1].methods.push("TRACE".into()),
+            |grant| grant.conditions[1].expression = "request.prot < 500".into(),
         ];
         for (place, change) in changes.into_iter().enumerate() {
             let mut grant = sent(|_| ());

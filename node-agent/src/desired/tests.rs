@@ -36,6 +36,7 @@ fn grant(name: &str, host: &str, ends_in: i64) -> LiveGrant {
             tls: Tls::Terminate,
             http: Vec::new(),
             mcp: McpRule::default(),
+            conditions: Vec::new(),
             allow_private: false,
             ca_bundle: None,
         },

@@ -44,6 +44,8 @@ pub(super) fn would(
         is_encrypted: goal.protocol == Protocol::Https,
         method: &request.method,
         path: RequestPath::parse(&request.path),
+        query: &request.query,
+        headers: None,
         mcp: Mcp::Unread,
     });
     let answers: Vec<_> = EvidenceLevel::ALL
@@ -140,7 +142,7 @@ fn named(goal: &Goal) -> String {
     let protocol = crate::suggest::document::protocol_name(goal.protocol);
     let place = format!("{} port {} over {protocol}", goal.host, goal.port);
     match &goal.request {
-        Some(Asked { method, path }) => format!("{place} with {method} {path}"),
+        Some(Asked { method, path, .. }) => format!("{place} with {method} {path}"),
         None => place,
     }
 }

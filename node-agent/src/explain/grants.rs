@@ -1,6 +1,7 @@
 //! Which grants of an agent have to do with a destination, and which would open it.
 
 use lanyard_access::{
+    condition::Condition,
     desired::{Desired, LiveGrant},
     evidence::EvidenceLevel,
     grant::Protocol,
@@ -36,6 +37,8 @@ pub(super) struct Asked {
     pub(super) method: String,
     /// Without the query.
     pub(super) path: String,
+    /// Empty when there is none, or when it is not known.
+    pub(super) query: String,
 }
 
 impl Asked {
@@ -91,12 +94,25 @@ fn of_live(grant: &LiveGrant, goal: &Goal) -> String {
         Host::Name(_) | Host::Address(_) => String::new(),
     };
     format!(
-        "AccessGrant {} is live until {} and demands the level {}{other}{network}{}",
+        "AccessGrant {} is live until {} and demands the level {}{other}{network}{}{}",
         grant.key,
         grant.ends_at,
         grant.requires,
-        rules(&grant.resource.http)
+        rules(&grant.resource.http),
+        conditions(&grant.resource.conditions)
     )
+}
+
+fn conditions(conditions: &[Condition]) -> String {
+    let one = |condition: &Condition| match &condition.message {
+        Some(message) => format!("`{}` ({message})", condition.expression),
+        None => format!("`{}`", condition.expression),
+    };
+    if conditions.is_empty() {
+        return String::new();
+    }
+    let conditions: Vec<String> = conditions.iter().map(one).collect();
+    format!(", on condition that {}", conditions.join(" and "))
 }
 
 fn rules(rules: &[HttpRule]) -> String {

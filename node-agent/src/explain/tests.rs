@@ -191,6 +191,7 @@ fn granted() -> Desired {
             tls: Tls::Terminate,
             http: Vec::new(),
             mcp: McpRule::default(),
+            conditions: Vec::new(),
             allow_private: false,
             ca_bundle: None,
         },

@@ -41,6 +41,7 @@ fn https_grant(host: &str, requires: EvidenceLevel) -> LiveGrant {
             tls: Tls::Terminate,
             http: Vec::new(),
             mcp: McpRule::default(),
+            conditions: Vec::new(),
             allow_private: false,
             ca_bundle: None,
         },

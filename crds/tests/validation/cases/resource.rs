@@ -44,6 +44,7 @@ pub(super) fn rows() -> Vec<Case> {
     let mut rows = https();
     rows.extend(direct());
     rows.extend(requests());
+    rows.extend(conditions());
     rows.extend(encrypted());
     rows.extend(evidence());
     rows.extend(references());
@@ -155,6 +156,37 @@ const BAD_PATTERN: &str =
     "is not a name: use letters, digits, -, _, ., : and /, and * only at the end";
 
 /// Fields that go with HTTPS, or with TLS that is ended.
+fn conditions() -> Vec<Case> {
+    let of_requests = "is only for the protocols HTTPS, HTTP and MCP, and not with `tls: Passthrough`: Lanyard sees no requests in other connections";
+    let one = (
+        "/resource/conditions",
+        json!([{ "expression": "request.query == ''" }]),
+    );
+    let message = |text: &str, verdict| {
+        let condition = json!([{ "expression": "request.query == ''", "message": text }]);
+        row("/resource/conditions", condition, verdict)
+    };
+    let tcp = ("/resource/protocol", json!("TCP"));
+    let mcp = ("/resource/protocol", json!("MCP"));
+    vec![
+        create(Kind::AccessGrant, std::slice::from_ref(&one), Accepted),
+        create(Kind::AccessGrant, &[mcp, one.clone()], Accepted),
+        create(
+            Kind::AccessGrant,
+            &[tcp, one],
+            Refused("spec.resource.conditions", of_requests),
+        ),
+        message("only the red team", Accepted),
+        message(
+            "two\nlines",
+            Refused(
+                "spec.resource.conditions[0].message",
+                "is more than one line: write it without line breaks and tabs",
+            ),
+        ),
+    ]
+}
+
 fn encrypted() -> Vec<Case> {
     const KIND: Kind = Kind::AccessGrant;
     let passthrough = ("/resource/tls", json!("Passthrough"));

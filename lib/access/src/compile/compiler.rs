@@ -24,6 +24,10 @@ use crate::{
 
 /// One object written, or gone (`None`), under its own key.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a change is applied as soon as it is made; most of them are of grants"
+)]
 pub enum Change {
     /// An identity.
     Identity(ObjectKey, Option<Identity>),

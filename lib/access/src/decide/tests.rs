@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
+    condition::Condition,
     credential::{GrantedCredential, Injection},
     grant::{Limits, Resource},
     http::{HttpRule, Mcp},
@@ -44,6 +45,12 @@ fn with_rules(name: &str) -> LiveGrant {
         methods: ["GET".parse().unwrap()].into(),
         path: Some("/orders/**".parse().unwrap()),
     }];
+    grant.resource.conditions = ["request.query == ''", "!('x-debug' in request.headers)"]
+        .map(|text| Condition {
+            expression: text.parse().unwrap(),
+            message: None,
+        })
+        .into();
     grant
 }
 
@@ -62,6 +69,8 @@ struct Ask {
     protocol: Protocol,
     /// Method and path, of a client that speaks TLS or not.
     http: Option<(bool, &'static str, &'static str)>,
+    query: &'static str,
+    headers: Option<&'static [(&'static str, &'static str)]>,
     mcp: Option<&'static McpMessage>,
     minute: i64,
 }
@@ -72,6 +81,8 @@ const ASK: Ask = Ask {
     port: 443,
     protocol: Protocol::Https,
     http: None,
+    query: "",
+    headers: Some(&[]),
     mcp: None,
     minute: 0,
 };
@@ -88,6 +99,8 @@ fn ask(agent: &DesiredAgent, ask: &Ask) -> Result<String, RefusalReason> {
         is_encrypted,
         method,
         path: RequestPath::parse(path),
+        query: ask.query,
+        headers: ask.headers,
         mcp: match ask.mcp {
             Some(message) => Mcp::Message(message),
             None => Mcp::Unread,
@@ -106,6 +119,44 @@ fn ask(agent: &DesiredAgent, ask: &Ask) -> Result<String, RefusalReason> {
         Decision::Allow(grant) => Ok(grant.key.to_string()),
         Decision::Refuse(refusal) => Err(refusal.reason),
     }
+}
+
+fn about_requests() -> Vec<(&'static str, Ask, RefusalReason)> {
+    use RefusalReason as R;
+    vec![
+        (
+            "another path",
+            asking(|a| a.http = Some((true, "GET", "/users"))),
+            R::PathNotGranted,
+        ),
+        (
+            "a path that hides another",
+            asking(|a| a.http = Some((true, "GET", "/orders/%2e%2e/users"))),
+            R::PathNotUnderstood,
+        ),
+        (
+            "another method",
+            asking(|a| a.http = Some((true, "POST", "/orders/1"))),
+            R::MethodNotGranted,
+        ),
+        (
+            "a query that a condition is not for",
+            asking(|a| (a.http, a.query) = (Some((true, "GET", "/orders/1")), "all")),
+            R::ConditionNotMet,
+        ),
+        (
+            "headers that are not known",
+            asking(|a| (a.http, a.headers) = (Some((true, "GET", "/orders/1")), None)),
+            R::ConditionNotDecided,
+        ),
+        (
+            "another path, by a neighbour",
+            asking(|a| {
+                (a.http, a.level) = (Some((true, "GET", "/users")), EvidenceLevel::Scope);
+            }),
+            R::EvidenceTooLow,
+        ),
+    ]
 }
 
 #[test]
@@ -156,29 +207,8 @@ fn a_request_is_refused_for_what_stands_nearest_in_its_way() {
             asking(|a| (a.level, a.minute) = (EvidenceLevel::Scope, 11)),
             R::GrantEnded,
         ),
-        (
-            "another path",
-            asking(|a| a.http = Some((true, "GET", "/users"))),
-            R::PathNotGranted,
-        ),
-        (
-            "a path that hides another",
-            asking(|a| a.http = Some((true, "GET", "/orders/%2e%2e/users"))),
-            R::PathNotUnderstood,
-        ),
-        (
-            "another method",
-            asking(|a| a.http = Some((true, "POST", "/orders/1"))),
-            R::MethodNotGranted,
-        ),
-        (
-            "another path, by a neighbour",
-            asking(|a| {
-                (a.http, a.level) = (Some((true, "GET", "/users")), EvidenceLevel::Scope);
-            }),
-            R::EvidenceTooLow,
-        ),
     ];
+    let rows = rows.into_iter().chain(about_requests());
     let mut reached = BTreeSet::new();
     assert_eq!(ask(&agent([]), &ASK), Err(R::NoGrant), "no grant at all");
     for (what, request, reason) in rows {
@@ -370,6 +400,7 @@ fn messages_are_decided_where_the_grant_is_for_mcp_and_nowhere_else() {
     static CALL: std::sync::LazyLock<McpMessage> = std::sync::LazyLock::new(|| McpMessage {
         method: Some("tools/call".into()),
         tool: Some("delete".into()),
+        arguments: None,
     });
     let request = asking(|a| (a.http, a.mcp) = (Some((true, "POST", "/mcp")), Some(&*CALL)));
     let mut grant = live("team/g");

@@ -1,0 +1,169 @@
+//! The arguments of a tool, as an expression reads them.
+
+use std::{collections::HashMap, fmt};
+
+use cel::Value;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+
+/// How much is read, so that no macro over it takes long.
+const LONGEST: usize = 64 << 10;
+const MOST_VALUES: usize = 512;
+const DEEPEST: usize = 16;
+
+/// 2 to the power of 53: up to there every whole number has a float of its own.
+const EXACT: u64 = 1 << 53;
+
+/// Reads JSON; nothing when it is larger than what is read, or when two readers could read it otherwise: an
+/// object has each key once, and no two that differ in case alone (Go's reader takes either).
+pub(super) fn read(text: &str) -> Option<Value> {
+    if text.len() > LONGEST {
+        return None;
+    }
+    let mut left = MOST_VALUES;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = Reading {
+        left: &mut left,
+        depth: 0,
+    };
+    let value = value.deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    Some(value)
+}
+
+struct Reading<'l> {
+    left: &'l mut usize,
+    depth: usize,
+}
+
+impl Reading<'_> {
+    fn below(&mut self) -> Reading<'_> {
+        Reading {
+            left: self.left,
+            depth: self.depth + 1,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reading<'_> {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.depth > DEEPEST {
+            return Err(D::Error::custom("too deep"));
+        }
+        *self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| D::Error::custom("too many values"))?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reading<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Int(value))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        i64::try_from(value)
+            .map(Value::Int)
+            .map_err(|_| E::custom("a number beyond what is compared exactly"))
+    }
+
+    /// `5.0` and `5` are one number in JSON (RFC 8259, 6), and so they are here.
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        if value.fract() != 0.0 {
+            return Ok(Value::Float(value));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "checked below")]
+        let whole = value as i64;
+        if whole.unsigned_abs() > EXACT {
+            return Err(E::custom("a number beyond what is compared exactly"));
+        }
+        Ok(Value::Int(whole))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(self.below())? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
+        let mut values = HashMap::new();
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if !seen.insert(key.to_lowercase()) {
+                return Err(A::Error::custom("a key stands twice"));
+            }
+            values.insert(key, map.next_value_seed(self.below())?);
+        }
+        Ok(values.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_one_however_they_are_written() {
+        for text in ["5", "5.0", "50e-1", "0.5e1"] {
+            assert!(matches!(read(text), Some(Value::Int(5))), "{text}");
+        }
+        assert!(matches!(read("-0.0"), Some(Value::Int(0))));
+        assert!(matches!(read("2.5"), Some(Value::Float(_))));
+    }
+
+    #[test]
+    fn what_two_readers_read_otherwise_is_not_read() {
+        for bad in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1,"A":2}"#,
+            r#"{"x":{"a":1,"\u0061":2}}"#,
+            r#"[{"b":1,"B":1}]"#,
+            "18446744073709551615",
+            "1e300",
+            "9007199254740993.0e3",
+            "1e999",
+            "{} {}",
+            "{",
+        ] {
+            assert!(read(bad).is_none(), "{bad}");
+        }
+        assert!(read(r#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#).is_some());
+    }
+
+    #[test]
+    fn much_is_not_read() {
+        let list = |count: usize| format!("[{}]", vec!["1"; count].join(","));
+        assert!(read(&list(MOST_VALUES - 1)).is_some());
+        assert!(read(&list(MOST_VALUES)).is_none());
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(&deep(DEEPEST + 1)).is_some());
+        assert!(read(&deep(DEEPEST + 2)).is_none());
+        let text = |length: usize| format!("\"{}\"", "a".repeat(length));
+        assert!(read(&text(LONGEST - 2)).is_some());
+        assert!(read(&text(LONGEST - 1)).is_none());
+    }
+}
