@@ -1,6 +1,7 @@
 //! HTTP/1.1 and HTTP/2 from the agent: each request is decided anew, and what is open ends with its grant.
 
 mod body;
+mod decision;
 mod exchange;
 mod headers;
 mod message;

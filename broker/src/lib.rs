@@ -10,6 +10,7 @@ pub mod args;
 pub mod broker;
 mod carriage;
 pub mod clock;
+pub mod confinement;
 mod connection;
 mod deadline;
 mod frequency;

@@ -14,6 +14,7 @@ use lanyard_broker::{
     agent::{self, LinkError},
     args::Args,
     broker::{Broker, KernelTags},
+    confinement,
     handover::{self, Handover},
     resolver::Families,
     server,
@@ -39,6 +40,7 @@ fn main() -> Result<()> {
     let handover = handover::receive(&link)?;
     // Whoever started it had until now to lift the limit.
     hardening::lock_memory();
+    confinement::confine()?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         // They only look names up.

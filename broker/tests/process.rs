@@ -133,6 +133,7 @@ fn it_serves_and_keeps_to_itself() {
     let proc = format!("/proc/{}", started.child.id());
     let status = fs::read_to_string(format!("{proc}/status")).unwrap();
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    assert!(status.contains("Seccomp:\t2"), "{status}");
     let limits = fs::read_to_string(format!("{proc}/limits")).unwrap();
     let cores = limits.lines().find(|line| line.starts_with("Max core"));
     let cores: Vec<_> = cores.unwrap().split_whitespace().collect();

@@ -17,14 +17,7 @@ use http::{
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use lanyard_access::{
-    decide::{Asks, Decision, Request as Asked, decide},
-    desired::LiveGrant,
-    grant::Protocol,
-    host::Host,
-    http::{HttpRequest, Mcp},
-    mcp::McpRule,
-    object::ObjectKey,
-    path::RequestPath,
+    desired::LiveGrant, grant::Protocol, host::Host, mcp::McpRule, object::ObjectKey,
     reason::RefusalReason,
 };
 use lanyard_protocol::record::{self, Event, GrantRef, Outcome};
@@ -36,6 +29,7 @@ use tokio::{
 use super::{
     Wire,
     body::{ReplyBody, ServiceBody},
+    decision,
     headers::prepare_request,
     message::{self, Said},
     payload::Payload,
@@ -48,7 +42,7 @@ use super::{
 use crate::{
     agent::CallError,
     broker::Broker,
-    clock, deadline,
+    deadline,
     mcp::listing::{Form, Listing},
     open_request::OpenRequest,
     scope,
@@ -146,14 +140,14 @@ impl Exchange {
         };
         // Before it is read and decided: what is not carried on counts for nothing.
         prepare_request(&mut head.headers, target.upgrade.clone());
-        let (said, body) = if self.is_for_mcp() {
+        let (said, body) = if decision::reads_messages(&self.broker, &self.wire) {
             message::read(&head, body).await?
         } else {
             (Said::Unread, Payload::new(Bytes::new(), Some(body)))
         };
         let mut target = target;
         target.record.mcp = said.call();
-        let grant = match self.decide(&head, &target, said.asked()) {
+        let grant = match decision::decide(&self.broker, &self.wire, &head, &target, said.asked()) {
             Ok(grant) => grant,
             Err(refused) => {
                 let mut refusal = self
@@ -191,60 +185,6 @@ impl Exchange {
         };
         let replied = prepared.send(&self.broker).await?;
         self.reply(replied, open, agent, shown)
-    }
-
-    fn decide(
-        &self,
-        head: &request::Parts,
-        target: &Target,
-        mcp: Mcp<'_>,
-    ) -> Result<LiveGrant, Refused> {
-        let scope = self.broker.scope();
-        let headers = self
-            .has_conditions(&scope)
-            .then(|| texts_of(&head.headers))
-            .flatten();
-        let asked = HttpRequest {
-            is_encrypted: self.wire.is_encrypted,
-            method: head.method.as_str(),
-            path: RequestPath::parse(target.uri.path()),
-            query: target.uri.query().unwrap_or_default(),
-            headers: headers.as_deref(),
-            mcp,
-        };
-        let asked = Asked {
-            level: self.wire.client.level,
-            host: &Host::Name(self.wire.name.clone()),
-            port: self.wire.client.port,
-            asks: Asks::Http(&asked),
-        };
-        match decide(&scope.agent, &asked, clock::boot_now()) {
-            Decision::Allow(grant) => Ok(grant.clone()),
-            Decision::Refuse(refusal) => Err(Refused {
-                reason: refusal.reason,
-                grant: refusal.grant.map(|grant| grant.key.clone()),
-                message: refusal
-                    .condition
-                    .and_then(|condition| condition.message.clone()),
-            }),
-        }
-    }
-
-    /// Whether some grant for this host asks more of a request than its method and path.
-    fn has_conditions(&self, scope: &scope::Scope) -> bool {
-        scope.agent.grants.iter().any(|grant| {
-            !grant.resource.conditions.is_empty()
-                && matches!(&grant.resource.host, Host::Name(name) if *name == self.wire.name)
-        })
-    }
-
-    /// Whether some grant for MCP is for this host, so that messages have to be read.
-    fn is_for_mcp(&self) -> bool {
-        let scope = self.broker.scope();
-        scope.agent.grants.iter().any(|grant| {
-            grant.resource.protocol == Protocol::Mcp
-                && matches!(&grant.resource.host, Host::Name(name) if *name == self.wire.name)
-        })
     }
 
     /// Records the intent. Nothing is done before that is written.
@@ -376,22 +316,6 @@ impl Exchange {
         self.refuse(request, reason, None).await;
         Refusal::from(error)
     }
-}
-
-/// What the rules said no with.
-struct Refused {
-    reason: RefusalReason,
-    grant: Option<ObjectKey>,
-    /// The words of who wrote the grant.
-    message: Option<String>,
-}
-
-/// The headers as text; nothing when one of them is none.
-fn texts_of(headers: &http::HeaderMap) -> Option<Vec<(&str, &str)>> {
-    let texts = headers
-        .iter()
-        .map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    texts.collect()
 }
 
 /// What shortens the list of tools in a reply: any event may have one, a single text where it was asked for.
