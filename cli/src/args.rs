@@ -4,6 +4,7 @@ mod environment;
 mod explain;
 mod objects;
 mod place;
+mod requests;
 
 use std::{env, ffi::OsString, path::PathBuf};
 
@@ -15,9 +16,10 @@ use lanyard_access::object::ObjectKey;
 
 pub(crate) use self::{
     environment::Environment,
-    explain::{ExplainArgs, ParseTargetError, Target, What},
+    explain::{ExplainArgs, ParseTargetError, Target, What, protocol_name},
     objects::{ApplyArgs, DeleteArgs, GetArgs, ObjectFormat, SuggestArgs, SuggestFormat},
     place::{KeptArgs, Place},
+    requests::{DecideArgs, RequestArgs},
 };
 
 /// Gives each agent that runs on this machine its own identity, and exactly the access that is
@@ -77,6 +79,12 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// Print the grants that would cover what an agent was seen to do, as YAML
     Suggest(SuggestArgs),
+    /// Ask for access; an admin decides
+    Request(RequestArgs),
+    /// Give what was asked for (root, admins)
+    Approve(DecideArgs),
+    /// Refuse what was asked for (root, admins)
+    Deny(DecideArgs),
     /// End a grant at once, and everything that is open because of it
     Revoke(RevokeArgs),
     /// Say why something was or would be refused, and which YAML would allow it
@@ -327,8 +335,18 @@ mod tests {
     use super::*;
 
     /// These choose what is done; from the environment they would surprise.
-    const NOT_FROM_ENVIRONMENT: [&str; 7] = [
-        "help", "version", "kill", "last", "files", "would", "method",
+    const NOT_FROM_ENVIRONMENT: [&str; 11] = [
+        "help",
+        "version",
+        "kill",
+        "last",
+        "files",
+        "would",
+        "method",
+        "for",
+        "reason",
+        "credential",
+        "allow_private",
     ];
 
     fn assert_flags_have_variables(command: &clap::Command) {

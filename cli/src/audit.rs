@@ -62,6 +62,8 @@ pub(crate) fn tail(place: &Place, args: &TailArgs, out: &mut impl Write) -> Resu
             | Reply::Objects(_)
             | Reply::Suggestion(_)
             | Reply::Trusted(_)
+            | Reply::Asked(_)
+            | Reply::Decided(_)
             | Reply::Draining(_) => return Err(ControlError::NotUnderstood.into()),
         }
     }

@@ -94,6 +94,8 @@ fn drain(
                 | Reply::Objects(_)
                 | Reply::Suggestion(_)
                 | Reply::Trusted(_)
+                | Reply::Asked(_)
+                | Reply::Decided(_)
                 | Reply::Record(_),
             ) => return Err(ControlError::NotUnderstood.into()),
             Err(error) => {

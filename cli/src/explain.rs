@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use lanyard_access::{grant::Protocol, object::ObjectKey};
+use lanyard_access::object::ObjectKey;
 use lanyard_protocol::control::{
     Attempt, Explain, Explanation, explain, reply::Reply, request::Verb,
 };
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::{
-    args::{ExplainArgs, Format, ParseTargetError, Place, Target, What},
+    args::{ExplainArgs, Format, ParseTargetError, Place, Target, What, protocol_name},
     control::{self, ControlError},
     failure::Failure,
     terminal::{printable, printable_lines},
@@ -58,18 +58,11 @@ pub(crate) fn explain(
 }
 
 fn attempt(agent: &ObjectKey, method: &str, target: &Target) -> Attempt {
-    let protocol = match target.protocol {
-        Protocol::Https => "HTTPS",
-        Protocol::Http => "HTTP",
-        Protocol::Mcp => "MCP",
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-    };
     Attempt {
         agent: agent.to_string(),
         host: target.host.to_string(),
         port: target.port.get().into(),
-        protocol: protocol.to_owned(),
+        protocol: protocol_name(target.protocol).to_owned(),
         method: target
             .path
             .as_ref()

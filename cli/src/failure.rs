@@ -9,8 +9,8 @@ use anstream::AutoStream;
 use thiserror::Error;
 
 use crate::{
-    audit::TailError, command::CommandError, control::ControlError, doctor::DoctorError,
-    down::DownError, explain::ExplainError, get::GetError, man::ManError,
+    args::ParseTargetError, audit::TailError, command::CommandError, control::ControlError,
+    doctor::DoctorError, down::DownError, explain::ExplainError, get::GetError, man::ManError,
     manifests::ManifestsError, node_agent::NodeAgentError, run::RunError, session::SessionError,
     suggest::SuggestError, terminal::printable_lines, trust::TrustError, up::UpError,
 };
@@ -48,6 +48,8 @@ pub(crate) enum Failure {
     Man(#[from] ManError),
     #[error(transparent)]
     Doctor(#[from] DoctorError),
+    #[error(transparent)]
+    Target(#[from] ParseTargetError),
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -71,6 +73,7 @@ impl Failure {
             | Self::Trust(_)
             | Self::Man(_)
             | Self::Doctor(_)
+            | Self::Target(_)
             | Self::Output(_) => None,
         }
     }
@@ -93,6 +96,7 @@ impl Failure {
             | Self::Trust(_)
             | Self::Man(_)
             | Self::Doctor(_)
+            | Self::Target(_)
             | Self::Output(_) => ExitCode::FAILURE,
         }
     }

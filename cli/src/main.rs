@@ -6,6 +6,7 @@ mod command;
 mod completions;
 mod confine;
 mod control;
+mod decide;
 mod doctor;
 mod down;
 mod explain;
@@ -16,6 +17,7 @@ mod man;
 mod manifests;
 mod node_agent;
 mod objects;
+mod request;
 mod revoke;
 mod run;
 mod session;
@@ -67,6 +69,9 @@ fn perform(cli: &Cli) -> Result<(), Failure> {
         Verb::Suggest(args) => suggest::suggest(place, args, out),
         Verb::Doctor(args) => doctor::doctor(place, args, out),
         Verb::Man(args) => Ok(man::write(args)?),
+        Verb::Request(args) => request::request(place, args, out),
+        Verb::Approve(args) => decide::approve(place, args, out),
+        Verb::Deny(args) => decide::deny(place, args, out),
         Verb::Revoke(args) => revoke::revoke(place, args, out),
         Verb::Trust(args) => trust::trust(place, args, out),
         Verb::Explain(args) => explain::explain(place, args, out),

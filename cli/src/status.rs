@@ -54,6 +54,8 @@ pub(crate) fn fetch(place: &Place) -> Result<Status, ControlError> {
         | Reply::Objects(_)
         | Reply::Suggestion(_)
         | Reply::Trusted(_)
+        | Reply::Asked(_)
+        | Reply::Decided(_)
         | Reply::Done(_) => Err(ControlError::NotUnderstood),
     }
 }

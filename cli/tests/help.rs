@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf, process::Command};
 
-const PAGES: [(&str, &[&str]); 18] = [
+const PAGES: [(&str, &[&str]); 21] = [
     ("lanyard", &[]),
     ("up", &["up"]),
     ("down", &["down"]),
@@ -12,6 +12,9 @@ const PAGES: [(&str, &[&str]); 18] = [
     ("delete", &["delete"]),
     ("status", &["status"]),
     ("suggest", &["suggest"]),
+    ("request", &["request"]),
+    ("approve", &["approve"]),
+    ("deny", &["deny"]),
     ("revoke", &["revoke"]),
     ("trust", &["trust"]),
     ("explain", &["explain"]),

@@ -16,7 +16,7 @@ use std::num::NonZeroU64;
 use jiff::Timestamp;
 use kube::CustomResource;
 use lanyard_access::{
-    grant::{Grant, Limits},
+    grant::{Asked, Grant, Limits},
     object::{ObjectKey, Uid},
 };
 use schemars::JsonSchema;
@@ -120,6 +120,24 @@ pub struct AccessGrantSpec {
     pub revoked: bool,
 }
 
+/// The annotation of a grant that was asked for: whether that was approved. With anything else in it than
+/// [`APPROVED`] the grant gives nothing.
+pub const DECISION: &str = "lanyard.dev/decision";
+/// Not decided yet.
+pub const PENDING: &str = "Pending";
+/// Yes.
+pub const APPROVED: &str = "Approved";
+/// No.
+pub const REJECTED: &str = "Rejected";
+/// The annotation that says who asked for a grant.
+pub const REQUESTED_BY: &str = "lanyard.dev/requested-by";
+/// The annotation that says who decided.
+pub const DECIDED_BY: &str = "lanyard.dev/decided-by";
+/// The annotation that says why they decided so.
+pub const DECIDED_BECAUSE: &str = "lanyard.dev/decided-because";
+/// The annotations that are read.
+pub(crate) const ANNOTATIONS: [&str; 4] = [DECISION, REQUESTED_BY, DECIDED_BY, DECIDED_BECAUSE];
+
 const ONE_END: &str = "exactly one of duration and notAfter must be set: duration counts from when the grant is first ready, notAfter is a fixed time";
 const NO_TIME: &str = "must be later than notBefore: the grant would end before it begins";
 const NO_CREDENTIAL: &str = "is only for the protocols HTTPS and MCP, and not with `tls: Passthrough`: a credential is put into requests that Lanyard sees, and never sent in the clear";
@@ -205,10 +223,22 @@ impl AccessGrant {
                 not_before,
                 activated_at,
                 revoked: spec.revoked,
+                asked: self.asked(),
             })
         };
         let checked = checked();
         errors.finish(checked)
+    }
+
+    /// What the object says was said to the request that it is. It only ever takes access away, so that it
+    /// matters little who writes it.
+    fn asked(&self) -> Option<Asked> {
+        let decision = self.metadata.annotations.as_ref()?.get(DECISION)?;
+        match decision.as_str() {
+            APPROVED => None,
+            REJECTED => Some(Asked::Rejected),
+            _ => Some(Asked::Undecided),
+        }
     }
 
     fn check_limits(&self, errors: &mut FieldErrors) -> Limits {

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 use crate::{
+    access_grant::ANNOTATIONS,
     kind::Kind,
     problem::Mistake,
     text::{label_name, object_name},
@@ -100,7 +101,6 @@ fn object_schema(kind: Kind) -> Value {
         },
     });
     for ignored in [
-        "annotations",
         "creationTimestamp",
         "deletionGracePeriodSeconds",
         "deletionTimestamp",
@@ -115,6 +115,12 @@ fn object_schema(kind: Kind) -> Value {
     ] {
         metadata["properties"][ignored] = json!({});
     }
+    let ours = ANNOTATIONS.map(|name| (name.to_owned(), json!({ "type": "string" })));
+    metadata["properties"]["annotations"] = json!({
+        "type": "object",
+        "properties": serde_json::Map::from_iter(ours),
+        "additionalProperties": true,
+    });
     json!({
         "type": "object",
         "required": ["apiVersion", "kind", "metadata", "spec"],

@@ -5,6 +5,7 @@ mod explain;
 mod objects;
 mod peer;
 mod queries;
+mod requests;
 mod room;
 mod run;
 mod trust;
@@ -184,6 +185,12 @@ async fn converse(
         }
         Some(Verb::Get(asked)) => {
             objects::get(&mut stream, &node, callers, objects, &peer, &asked).await
+        }
+        Some(Verb::Ask(asked)) => {
+            requests::ask(&mut stream, &node, callers, objects, &peer, asked).await
+        }
+        Some(Verb::Decide(asked)) => {
+            requests::decide(&mut stream, &node, callers, objects, &peer, &asked).await
         }
         Some(Verb::Trust(_)) => trust::trust(&mut stream, &node, &peer).await,
         Some(Verb::Suggest(asked)) => {

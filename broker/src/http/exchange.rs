@@ -154,7 +154,7 @@ impl Exchange {
                     .refuse(target.record, refused.reason, refused.grant)
                     .await;
                 refusal.says(refused.message);
-                refusal.rpc = said.id().map(str::to_owned);
+                refusal.rpc = said.id().map(Box::from);
                 return Err(refusal);
             }
         };
@@ -281,6 +281,8 @@ impl Exchange {
         reason: RefusalReason,
         grant: Option<ObjectKey>,
     ) -> Refusal {
+        let mut refusal = Refusal::decided(reason, grant);
+        refusal.asks_for(reason, &request);
         let refused = Event::RequestRefused {
             scope: self.broker.scope().reference.clone(),
             process: self.wire.client.process.clone(),
@@ -291,7 +293,7 @@ impl Exchange {
         if let Err(error) = self.broker.agent.record(&refused).await {
             tracing::warn!(%error, "a refusal could not be recorded");
         }
-        Refusal::decided(reason, grant)
+        refusal
     }
 
     async fn refuse_request(&self, head: &request::Parts, error: &RequestError) -> Refusal {

@@ -6,6 +6,7 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
 };
 use lanyard_access::{object::ObjectKey, reason::RefusalReason};
+use lanyard_protocol::record::Request;
 use serde_json::json;
 
 use super::request::RequestError;
@@ -23,16 +24,18 @@ pub(crate) struct Refusal {
     /// One sentence for a person.
     pub detail: String,
     /// The AccessGrant that it is about, if it is about one.
-    pub grant: Option<ObjectKey>,
+    pub grant: Option<Box<ObjectKey>>,
+    /// What to type to ask for access, where that could help.
+    pub request: Option<Box<str>>,
     /// The id of the JSON-RPC request that it answers, as it stood there.
-    pub rpc: Option<String>,
+    pub rpc: Option<Box<str>>,
 }
 
 impl Refusal {
     /// Refused by the rules; `grant` is what came nearest to allowing it.
     pub(crate) fn decided(reason: RefusalReason, grant: Option<ObjectKey>) -> Self {
         Self {
-            grant,
+            grant: grant.map(Box::new),
             ..Self::plain(
                 StatusCode::FORBIDDEN,
                 reason.as_str(),
@@ -48,12 +51,37 @@ impl Refusal {
         }
     }
 
+    /// Says how to ask for what was refused. What a condition or a message of MCP stands in the way of is no
+    /// matter of another path.
+    pub(crate) fn asks_for(&mut self, reason: RefusalReason, request: &Request) {
+        let could_be_granted = match reason {
+            RefusalReason::NoGrant
+            | RefusalReason::GrantEnded
+            | RefusalReason::UsedUp
+            | RefusalReason::PathNotGranted
+            | RefusalReason::MethodNotGranted => true,
+            RefusalReason::EvidenceTooLow
+            | RefusalReason::WrongProtocol
+            | RefusalReason::ToolNotGranted
+            | RefusalReason::McpMethodNotGranted
+            | RefusalReason::McpNotUnderstood
+            | RefusalReason::ConditionNotMet
+            | RefusalReason::ConditionNotDecided
+            | RefusalReason::PathNotUnderstood
+            | RefusalReason::HostMismatch
+            | RefusalReason::NotCarried => false,
+        };
+        let command = could_be_granted.then(|| request_command(request)).flatten();
+        self.request = command.map(String::into_boxed_str);
+    }
+
     const fn plain(status: StatusCode, reason: &'static str, detail: String) -> Self {
         Self {
             status,
             reason,
             detail,
             grant: None,
+            request: None,
             rpc: None,
         }
     }
@@ -98,14 +126,22 @@ impl Refusal {
 
     /// The answer, as JSON.
     pub(crate) fn body(&self) -> Bytes {
+        let mut detail = format!("{}; to learn more type: {EXPLAIN}", self.detail);
+        if let Some(request) = &self.request {
+            detail += "; to ask for access type: ";
+            detail += request;
+        }
         let mut problem = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Refused"),
             "status": self.status.as_u16(),
-            "detail": format!("{}; to learn more type: {EXPLAIN}", self.detail),
+            "detail": detail,
             "reason": self.reason,
             "explain": EXPLAIN,
         });
+        if let Some(request) = &self.request {
+            problem["request"] = request.to_string().into();
+        }
         if let Some(grant) = &self.grant {
             problem["grant"] = grant.to_string().into();
         }
@@ -151,6 +187,32 @@ impl Refusal {
     }
 }
 
+/// The narrowest that would do: this method, this path. Nothing where a shell could read the path otherwise.
+fn request_command(request: &Request) -> Option<String> {
+    let Request {
+        method,
+        host,
+        port,
+        path,
+        ..
+    } = request;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:@+,=".contains(&byte);
+    let is_method = method
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    if !is_method || !path.starts_with('/') || !path.bytes().all(plain) || path.len() > 256 {
+        return None;
+    }
+    let place = match port {
+        443 => format!("https://{host}"),
+        80 => format!("http://{host}"),
+        other => format!("https://{host}:{other}"),
+    };
+    Some(format!(
+        "lanyard request {place}{path} --method {method} --for 10m --reason '...'"
+    ))
+}
+
 impl From<&RequestError> for Refusal {
     fn from(error: &RequestError) -> Self {
         let reason = match error {
@@ -169,6 +231,32 @@ impl From<&RequestError> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_says_how_to_ask_and_a_hostile_path_is_no_command() {
+        let request = |path: &str| Request {
+            method: "GET".into(),
+            host: "api.example.com".parse().unwrap(),
+            port: 443,
+            path: path.into(),
+            mcp: None,
+        };
+        let command = |reason, path: &str| {
+            let mut refusal = Refusal::decided(reason, None);
+            refusal.asks_for(reason, &request(path));
+            let body: serde_json::Value = serde_json::from_slice(&refusal.body()).unwrap();
+            body["request"].as_str().map(str::to_owned)
+        };
+        let asks = command(RefusalReason::PathNotGranted, "/orders/7").unwrap();
+        assert_eq!(
+            asks,
+            "lanyard request https://api.example.com/orders/7 --method GET --for 10m --reason '...'"
+        );
+        assert_eq!(command(RefusalReason::ConditionNotMet, "/"), None);
+        for path in ["/a';id;'", "/$(id)", "/a b", "/a%27", "/a\nb", "*"] {
+            assert_eq!(command(RefusalReason::NoGrant, path), None, "{path}");
+        }
+    }
 
     #[test]
     fn a_refusal_names_its_reason_and_what_to_type() {

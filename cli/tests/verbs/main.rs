@@ -12,6 +12,7 @@ mod examining;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod requests;
 mod running;
 #[cfg(test)]
 mod starting;

@@ -72,6 +72,10 @@ fn read_object(node: &Node, schema: &Json, place: &Place, mistakes: &mut Vec<Mis
     for entry in entries {
         let place = place.key(&entry.key, entry.key_at);
         let Some(property) = properties.get(&entry.key) else {
+            // As in a structural schema: what else is there is others'.
+            if schema["additionalProperties"] == true {
+                continue;
+            }
             let near = closest(&entry.key, properties.keys().map(String::as_str));
             mistakes.push(unknown_field(&place, near, properties));
             meant.extend(near);
@@ -79,6 +83,9 @@ fn read_object(node: &Node, schema: &Json, place: &Place, mistakes: &mut Vec<Mis
         };
         // Others write fields without a type, and Lanyard does not read them.
         if property.get("type").is_none() {
+            continue;
+        }
+        if entry.value.is_null() && property["additionalProperties"] == true {
             continue;
         }
         // Whoever looks at an empty field expects that it says something; the API server drops it.

@@ -286,6 +286,7 @@ impl World {
             not_before: None,
             activated_at: None,
             revoked: false,
+            asked: None,
         }
     }
 }

@@ -33,6 +33,11 @@ pub enum Protocol {
     Udp,
 }
 
+impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Self; 5] = [Self::Https, Self::Mcp, Self::Http, Self::Tcp, Self::Udp];
+}
+
 /// What the broker does with TLS on its way to a service.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -126,4 +131,16 @@ pub struct Grant {
     pub activated_at: Option<Timestamp>,
     /// Taken back; never undone.
     pub revoked: bool,
+    /// Whether somebody asks for it who may not give it, and what was said to that; nothing for a grant that
+    /// is given.
+    pub asked: Option<Asked>,
+}
+
+/// What was said to a grant that somebody asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing yet.
+    Undecided,
+    /// No.
+    Rejected,
 }

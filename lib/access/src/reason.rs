@@ -66,8 +66,8 @@ reasons! {
         CredentialHostNotAllowed => "the owner of the credential does not list this host under allowedHosts",
         /// A policy denies it.
         DeniedByPolicy => "an AccessPolicy denies grants for this host",
-        /// Approvals are missing, or no longer count.
-        ApprovalPending => "an AccessPolicy demands approvals that are missing or have run out",
+        /// It is asked for and not decided; or approvals that a policy demands are missing, or no longer count.
+        ApprovalPending => "it was asked for and is not approved, or its approvals have run out",
         /// Somebody said no.
         ApprovalRejected => "the request was rejected",
     }

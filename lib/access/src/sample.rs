@@ -78,6 +78,7 @@ pub(crate) fn grant(name: &str, identity: &str) -> Grant {
         not_before: None,
         activated_at: None,
         revoked: false,
+        asked: None,
     }
 }
 

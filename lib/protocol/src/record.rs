@@ -295,6 +295,12 @@ pub enum ObjectChange {
     Configured,
     /// It is gone.
     Deleted,
+    /// Somebody asks for it, and it gives nothing yet.
+    Requested,
+    /// What was asked for is given.
+    Approved,
+    /// What was asked for is not given.
+    Rejected,
 }
 
 /// One HTTP request, without its query and body.

@@ -3,8 +3,8 @@
 use lanyard_access::object::ObjectKey;
 use lanyard_protocol::{
     control::{
-        Apply, Changed, Delete, Get, ObjectChange, ObjectStatus, Objects as Found, Suggest,
-        SuggestedGrant, Suggestion, reply,
+        Apply, Ask, Changed, Decide, Decided, Delete, Get, ObjectChange, ObjectStatus,
+        Objects as Found, Suggest, SuggestedGrant, Suggestion, reply,
     },
     record::{Event, ObjectChange as What},
 };
@@ -25,6 +25,24 @@ pub trait Objects {
 
     /// Removes objects: all of them, or none.
     fn delete(&self, node: &mut Node, asked: &Delete, now: Moment) -> Result<Vec<Done>, Denied>;
+
+    /// Writes a grant that is asked for, unless the same is there; and whether it is new.
+    fn ask(
+        &self,
+        node: &mut Node,
+        asked: &Ask,
+        by: &str,
+        now: Moment,
+    ) -> Result<(ObjectKey, bool), Denied>;
+
+    /// Decides about a grant that was asked for.
+    fn decide(
+        &self,
+        node: &mut Node,
+        asked: &Decide,
+        by: &str,
+        now: Moment,
+    ) -> Result<Decided, Denied>;
 
     /// The objects that are about agents which `sees` accepts; all of them without it.
     fn get(
@@ -53,6 +71,9 @@ impl Done {
             Some(What::Created) => "created",
             Some(What::Configured) => "configured",
             Some(What::Deleted) => "deleted",
+            Some(What::Requested) => "requested",
+            Some(What::Approved) => "approved",
+            Some(What::Rejected) => "rejected",
             None => "unchanged",
         };
         ObjectChange {

@@ -1,10 +1,12 @@
 //! The objects of this machine, for those who write and read them.
 
+mod requests;
 mod status;
 
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     rc::Rc,
 };
 
@@ -15,10 +17,11 @@ use lanyard_crds::{
     problem::Problem,
 };
 use lanyard_protocol::{
-    control::{Apply, Delete, Get, Manifest, ObjectStatus, Refused},
+    control::{Apply, Ask, Decide, Decided, Delete, Get, Manifest, ObjectStatus, Refused},
     record::ObjectChange,
 };
 
+use self::requests::Plan;
 use super::{
     applied::Change,
     sources::{ChangeError, Sources},
@@ -76,6 +79,57 @@ impl Objects for LocalObjects {
             .change(node, changes, now.wall)
             .map_err(|error| not_changed("deleted", error))?;
         Ok(done)
+    }
+
+    fn ask(
+        &self,
+        node: &mut Node,
+        asked: &Ask,
+        by: &str,
+        now: Moment,
+    ) -> Result<(ObjectKey, bool), Refused> {
+        let mut sources = self.0.borrow_mut();
+        let objects = sources.objects().map(|(object, _)| object);
+        let plan = requests::plan(asked, by, objects);
+        let object = match plan.map_err(not_asked_for)? {
+            Plan::Known(key) => return Ok((key, false)),
+            Plan::Write(object) => *object,
+        };
+        if sources.objects().count() >= MOST {
+            return Err(not_asked_for(format!(
+                "more than {MOST} objects are not kept"
+            )));
+        }
+        let key = object.key.clone();
+        let change = ((object.kind(), key.clone()), Some(object));
+        sources
+            .change(node, vec![change], now.wall)
+            .map_err(|error| not_changed("asked for", error))?;
+        Ok((key, true))
+    }
+
+    fn decide(
+        &self,
+        node: &mut Node,
+        asked: &Decide,
+        by: &str,
+        now: Moment,
+    ) -> Result<Decided, Refused> {
+        let key = key_of(&asked.grant).map_err(refused)?;
+        let mut sources = self.0.borrow_mut();
+        let Some(object) = sources.applied(Kind::AccessGrant, &key) else {
+            return Err(Refused {
+                message: format!("nobody asked for an AccessGrant {key}"),
+                hint: "`lanyard get AccessGrant` shows what there is".to_owned(),
+            });
+        };
+        let object = requests::decided(object, asked, by).map_err(refused)?;
+        let told = status::decided(&object);
+        let change = ((Kind::AccessGrant, key), Some(object));
+        sources
+            .change(node, vec![change], now.wall)
+            .map_err(|error| not_changed("decided", error))?;
+        Ok(told)
     }
 
     fn get(
@@ -226,6 +280,10 @@ fn key_of(name: &str) -> Result<ObjectKey, String> {
 fn nothing_applied(problems: impl AsRef<[String]>) -> Refused {
     let problems = problems.as_ref();
     refused(format!("nothing was applied:\n{}", problems.join("\n")))
+}
+
+fn not_asked_for(problem: impl Display) -> Refused {
+    refused(format!("nothing was asked for: {problem}"))
 }
 
 fn nothing_deleted(problems: impl AsRef<[String]>) -> Refused {

@@ -46,6 +46,9 @@ pub(super) const fn change_name(change: ObjectChange) -> &'static str {
         ObjectChange::Created => "created",
         ObjectChange::Configured => "configured",
         ObjectChange::Deleted => "deleted",
+        ObjectChange::Requested => "requested",
+        ObjectChange::Approved => "approved",
+        ObjectChange::Rejected => "rejected",
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Written, approval, history::Past};
 use crate::{
     approval::Approval,
     desired::GrantStanding,
-    grant::Grant,
+    grant::{Asked, Grant},
     host::Host,
     identity::Identity,
     lifetime::Lifetime,
@@ -47,6 +47,7 @@ pub(super) fn standing_after<'a>(
     // An end that a clock has passed stays passed when that clock is set back.
     let clock = past.ended_at.map_or(now, |ended_at| ended_at.max(now));
     let refusal = refusal_by_text(grant, written)
+        .or_else(|| grant.asked.map(refusal_of_asked))
         .or_else(|| refusal_by_policy(&policies, &approvals))
         .or_else(|| refusal_by_time(grant, now, clock))
         .or_else(|| past.used_up.then_some(GrantReason::UsedUp));
@@ -160,6 +161,14 @@ fn refusal_by_credential(
         Host::Address(_) | Host::Network(_) => false,
     };
     (!host_is_allowed).then_some(GrantReason::CredentialHostNotAllowed)
+}
+
+/// Asking for a grant gives nothing, whatever else is approved.
+const fn refusal_of_asked(asked: Asked) -> GrantReason {
+    match asked {
+        Asked::Undecided => GrantReason::ApprovalPending,
+        Asked::Rejected => GrantReason::ApprovalRejected,
+    }
 }
 
 fn refusal_by_policy(policies: &[&Policy], approvals: &[&Approval]) -> Option<GrantReason> {

@@ -2,10 +2,10 @@
 
 use lanyard_access::{desired::GrantStanding, reason::GrantReason};
 use lanyard_crds::manifest::{Content, Object};
-use lanyard_protocol::control::ObjectStatus;
+use lanyard_protocol::control::{Decided, ObjectStatus};
 use serde_json::{Value, json};
 
-use super::stored;
+use super::{requests, stored};
 use crate::{control::time_left, kernel::clock::Moment, node::Node};
 
 /// As callers see it.
@@ -21,6 +21,22 @@ pub(super) fn told(
     };
     let left = standing.map_or(0, |standing| time_left(node, standing, now));
     described(object, file, standing, left, now)
+}
+
+/// What a decision was about.
+pub(super) fn decided(object: &Object) -> Decided {
+    let mut told = Decided {
+        grant: object.key.to_string(),
+        ..Decided::default()
+    };
+    if let Content::AccessGrant(grant) = &object.content {
+        let resource = &grant.spec.resource;
+        let namespace = &object.key.namespace;
+        told.agent = format!("{namespace}/{}", grant.spec.identity_ref.name);
+        told.opens = format!("{} port {}", resource.host, resource.port);
+        requests::requester(grant).clone_into(&mut told.requested_by);
+    }
+    told
 }
 
 /// The decision without the node.

@@ -64,8 +64,19 @@ fn rows_of_text() -> Vec<Row> {
         requires: Some(EvidenceLevel::Lineage),
         ..open()
     };
+    let asked = |asked| Grant {
+        asked: Some(asked),
+        ..open()
+    };
     vec![
         row("revoked", R::Revoked, revoked, bot()),
+        row(
+            "asked for",
+            R::ApprovalPending,
+            asked(Asked::Undecided),
+            bot(),
+        ),
+        row("denied", R::ApprovalRejected, asked(Asked::Rejected), bot()),
         row(
             "no identity",
             R::IdentityNotFound,
