@@ -3,6 +3,7 @@
 //! Everything is bounded: what finds no room is counted, and `lanyard suggest` says so.
 
 mod file;
+mod requests;
 mod told;
 
 use std::{
@@ -17,9 +18,10 @@ use lanyard_access::{
     object::ObjectKey,
     reason::{AttestationReason, ConnectionReason},
 };
-use lanyard_protocol::record::{Event, Process, ScopeRef, Transport};
+use lanyard_protocol::record::{Event, Process, Request, ScopeRef, Transport};
 use serde::{Deserialize, Serialize};
 
+pub use self::requests::Requests;
 use self::told::Told;
 use crate::{refusals::Described, suggest::document::readable};
 
@@ -91,6 +93,8 @@ pub struct Connected {
 pub struct Observed {
     destinations: Vec<(Destination, Seen)>,
     notices: BTreeSet<(String, Option<String>)>,
+    #[serde(default, skip_serializing_if = "Requests::is_empty")]
+    requests: Requests,
     /// What found no room.
     more: u64,
 }
@@ -99,6 +103,11 @@ impl Observed {
     /// Where its processes went.
     pub fn destinations(&self) -> impl Iterator<Item = &(Destination, Seen)> {
         self.destinations.iter()
+    }
+
+    /// What they asked for under their grants.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// What else they tried that no grant can cover.
@@ -180,6 +189,17 @@ impl Observations {
             self.is_changed |= is_new;
         } else if !observed.notices.contains(&notice) {
             observed.more += 1;
+        }
+    }
+
+    /// A process of an observed agent made a request under a grant.
+    pub fn requested(&mut self, agent: &ObjectKey, grant: &ObjectKey, request: &Request) {
+        let Some(observed) = self.agent(agent) else {
+            return;
+        };
+        match observed.requests.add(grant, request) {
+            Some(is_new) => self.is_changed |= is_new,
+            None => observed.more += 1,
         }
     }
 

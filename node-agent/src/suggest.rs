@@ -1,6 +1,7 @@
 //! The grants that would cover what an observed agent was seen to do, as narrow as what was seen. No I/O.
 
 pub mod document;
+mod requests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +11,11 @@ use std::{
 use jiff::Timestamp;
 use lanyard_access::{
     decide::{Asks, Decision, Request, decide},
-    desired::DesiredAgent,
+    desired::{DesiredAgent, LiveGrant},
     evidence::EvidenceLevel,
-    grant::Protocol,
+    grant::{Protocol, Tls},
     host::Host,
+    http::HttpRule,
     object::ObjectKey,
     port::Port,
 };
@@ -71,12 +73,70 @@ pub fn suggest(
     }
     remarks.extend(observed.remarks());
     let mut taken = taken.clone();
-    Suggestion {
-        grants: wanted
-            .into_iter()
-            .map(|(opened, wanted)| document(agent, opened, wanted, &mut taken))
-            .collect(),
-        remarks,
+    let mut grants: Vec<GrantDocument> = wanted
+        .into_iter()
+        .map(|(opened, wanted)| document(agent, opened, wanted, &mut taken))
+        .collect();
+    for grant in agent.grants.iter().filter(|grant| allows_everything(grant)) {
+        let seen = observed.requests().under(&grant.key);
+        let found = requests::rules(seen);
+        let told = |request: &String| {
+            readable(&format!(
+                "{request} under {}: no rule can be for it",
+                grant.key
+            ))
+        };
+        remarks.extend(found.left_out.iter().map(told));
+        if !found.rules.is_empty() {
+            grants.push(narrower(agent, grant, found.rules, &mut taken));
+        }
+    }
+    Suggestion { grants, remarks }
+}
+
+/// Whether a grant says nothing of requests, so that what was seen can narrow it.
+fn allows_everything(grant: &LiveGrant) -> bool {
+    let resource = &grant.resource;
+    let is_carried = match resource.protocol {
+        Protocol::Https => resource.tls == Tls::Terminate,
+        Protocol::Http => true,
+        Protocol::Mcp | Protocol::Tcp | Protocol::Udp => false,
+    };
+    is_carried
+        && resource.http.is_empty()
+        && resource.conditions.is_empty()
+        && grant.limits.is_none()
+}
+
+/// The same grant with rules.
+fn narrower(
+    agent: &DesiredAgent,
+    grant: &LiveGrant,
+    http: Vec<HttpRule>,
+    taken: &mut BTreeSet<ObjectKey>,
+) -> GrantDocument {
+    let resource = &grant.resource;
+    let port = resource.port.get();
+    let key = free_name(&agent.key, &resource.host, port, resource.protocol, taken);
+    taken.insert(key.clone());
+    GrantDocument {
+        key,
+        agent: agent.key.clone(),
+        host: resource.host.clone(),
+        port,
+        protocol: resource.protocol,
+        requires: Some(grant.requires),
+        http,
+        allow_private: resource.allow_private,
+        ca_bundle: resource.ca_bundle.clone(),
+        credential: grant
+            .credential
+            .as_ref()
+            .map(|credential| credential.source.clone()),
+        comments: vec![format!(
+            "in place of {}, which allows every request: these are the ones that were seen. Delete that one",
+            grant.key
+        )],
     }
 }
 
@@ -226,6 +286,8 @@ fn document(
         requires: Some(wanted.requires),
         http: Vec::new(),
         allow_private: wanted.allow_private,
+        ca_bundle: None,
+        credential: None,
         comments: wanted.comments,
     }
 }

@@ -234,6 +234,7 @@ async fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, Strin
     };
     let now = Moment::now();
     let mut node = node.borrow_mut();
+    observe(&mut node, scope, &event);
     let written = node.recorder.write(event, now);
     let id = written.map_err(|error| error.to_string())?;
     if let Some(grant) = limited {
@@ -243,6 +244,20 @@ async fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, Strin
         node.request_closed(intent, now);
     }
     Ok(Recorded { id: id.to_string() })
+}
+
+/// What an observed agent asks for under its grants, `lanyard suggest` makes rules of.
+fn observe(node: &mut Node, scope: u32, event: &Event) {
+    let Event::RequestIntended { request, grant, .. } = event else {
+        return;
+    };
+    let Some(scope) = node.scopes.get(&scope) else {
+        return;
+    };
+    if node.is_observed(scope) {
+        let agent = scope.agent.clone();
+        node.observations.requested(&agent, &grant.key, request);
+    }
 }
 
 fn reference(node: &Node, scope: u32) -> Result<ScopeRef, String> {

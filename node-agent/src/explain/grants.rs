@@ -169,6 +169,8 @@ pub(super) fn document(
         requires,
         http: goal.request.iter().filter_map(Asked::rule).collect(),
         allow_private: false,
+        ca_bundle: None,
+        credential: None,
         comments: Vec::new(),
     })
 }

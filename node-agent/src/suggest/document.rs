@@ -29,6 +29,10 @@ pub struct GrantDocument {
     pub http: Vec<HttpRule>,
     /// Whether a name may lead to a private address.
     pub allow_private: bool,
+    /// PEM certificates of the service's own authority.
+    pub ca_bundle: Option<String>,
+    /// The credential that goes into its requests.
+    pub credential: Option<ObjectKey>,
     /// What it was made from, a line each.
     pub comments: Vec<String>,
 }
@@ -72,8 +76,18 @@ impl GrantDocument {
                 let _ = writeln!(text, "        path: {}", json!(path.to_string()));
             }
         }
+        if let Some(bundle) = &self.ca_bundle {
+            let _ = writeln!(text, "    caBundle: {}", json!(bundle));
+        }
         if self.allow_private {
             text += "    # its name led to a private address\n    allowPrivate: true\n";
+        }
+        if let Some(ObjectKey { namespace, name }) = &self.credential {
+            let (namespace, name) = (quoted(namespace.as_str()), quoted(name.as_str()));
+            let _ = writeln!(
+                text,
+                "  credentialRef:\n    name: {name}\n    namespace: {namespace}"
+            );
         }
         text += "  # from when it is first ready; choose what the task needs\n";
         let _ = writeln!(text, "  duration: {DURATION}");
@@ -97,6 +111,9 @@ impl GrantDocument {
             });
             resource["http"] = rules.collect();
         }
+        if let Some(bundle) = &self.ca_bundle {
+            resource["caBundle"] = bundle.as_str().into();
+        }
         if self.allow_private {
             resource["allowPrivate"] = true.into();
         }
@@ -105,6 +122,10 @@ impl GrantDocument {
             "resource": resource,
             "duration": DURATION,
         });
+        if let Some(ObjectKey { namespace, name }) = &self.credential {
+            let (namespace, name) = (namespace.as_str(), name.as_str());
+            spec["credentialRef"] = json!({ "name": name, "namespace": namespace });
+        }
         if let Some(level) = self.requires {
             spec["requires"] = level.to_string().into();
         }

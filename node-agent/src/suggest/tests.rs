@@ -1,4 +1,5 @@
 use lanyard_access::{
+    credential::{GrantedCredential, Injection},
     desired::LiveGrant,
     digest::Sha256Digest,
     grant::{Limits, Resource, Tls},
@@ -9,8 +10,11 @@ use lanyard_access::{
 };
 
 use super::*;
+use lanyard_protocol::record::Request;
+
 use crate::observations::{Connected, Observations};
 
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn key(text: &str) -> ObjectKey {
@@ -208,6 +212,55 @@ fn what_no_grant_covers_is_a_remark() {
             .remarks
             .iter()
             .any(|remark| remark.contains("/run/docker.sock"))
+    );
+}
+
+#[test]
+fn a_grant_for_every_request_is_narrowed_to_those_that_were_seen() {
+    let request = |method: &str, path: &str| Request {
+        method: method.into(),
+        host: "api.example".parse().unwrap(),
+        port: 443,
+        path: path.into(),
+        mcp: None,
+    };
+    let mut observations = Observations::default();
+    for (method, path) in [
+        ("GET", "/orders/7"),
+        ("GET", "/a/%2e%2e/b"),
+        ("POST", "/x\"\n- y"),
+    ] {
+        let (agent, grant) = (key("team/bot.v2"), key("team/known"));
+        observations.requested(&agent, &grant, &request(method, path));
+    }
+    let mut grant = https_grant("api.example", EvidenceLevel::Image);
+    grant.resource.ca_bundle = Some(PEM.to_owned());
+    grant.credential = Some(GrantedCredential {
+        source: key("vault/token"),
+        injection: Injection::Bearer,
+    });
+    let suggestion = suggested(&agent(vec![grant.clone()]), &observations);
+    let yaml = suggestion.grants[0].yaml();
+    assert!(
+        yaml.contains("path: \"/orders/7\"") && yaml.contains("\"GET\""),
+        "{yaml}"
+    );
+    assert!(yaml.contains("caBundle: \"-----BEGIN"), "{yaml}");
+    assert!(
+        yaml.contains("name: \"token\"\n    namespace: \"vault\""),
+        "{yaml}"
+    );
+    assert!(yaml.starts_with("# in place of team/known"), "{yaml}");
+    assert_eq!(suggestion.remarks.len(), 2, "{:?}", suggestion.remarks);
+    // What has rules already is left as somebody wrote it.
+    grant.resource.http = vec![HttpRule {
+        methods: BTreeSet::new(),
+        path: None,
+    }];
+    assert!(
+        suggested(&agent(vec![grant]), &observations)
+            .grants
+            .is_empty()
     );
 }
 
