@@ -15,8 +15,8 @@ use std::{
 use lanyard_access::host::DnsName;
 use lanyard_protocol::{
     broker::{
-        Answer, Attestation, AwaitAttestation, Call, FromAgent, FromBroker, GetSecret,
-        Intermediate, LeaseBytes, Observed, ReturnBytes, SignIntermediate, answer, call,
+        Answer, Attestation, AwaitAttestation, Call, FromAgent, FromBroker, GetProxySecret,
+        GetSecret, Intermediate, LeaseBytes, Observed, ReturnBytes, SignIntermediate, answer, call,
         from_agent,
     },
     frame::{self, FrameError},
@@ -42,8 +42,7 @@ const LONGEST_CALL: Duration = Duration::from_secs(10);
 /// How long a secret may take: its source may be slow, and the node agent has limits of its own.
 const LONGEST_SECRET: Duration = Duration::from_secs(30);
 
-/// A secret, for one request.
-#[derive(Debug)]
+/// A secret, for one request. It cannot be printed.
 pub(crate) struct ObtainedSecret {
     /// Its bytes, cleared when dropped.
     pub(crate) value: Zeroizing<Vec<u8>>,
@@ -274,6 +273,19 @@ impl Agent {
             exec_id,
             refused_version,
         });
+        self.obtain(call).await
+    }
+
+    /// What the machine's proxy wants, for one connection to it.
+    pub(crate) async fn proxy_secret(
+        &self,
+        refused_version: u64,
+    ) -> Result<ObtainedSecret, CallError> {
+        let call = call::Call::GetProxySecret(GetProxySecret { refused_version });
+        self.obtain(call).await
+    }
+
+    async fn obtain(&self, call: call::Call) -> Result<ObtainedSecret, CallError> {
         let answer = self.call(call, LONGEST_SECRET).await?;
         let answer::Answer::Secret(mut secret) = answer else {
             return Err(CallError::Unexpected);

@@ -71,10 +71,14 @@ impl Broker {
     ) -> Result<Self, InterceptionError> {
         let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
         Ok(Self {
-            agent,
             families,
             interception: Interception::new(Arc::clone(&provider))?,
-            upstreams: Arc::new(Upstreams::new(Roots::new(provider), scope.clone())),
+            upstreams: Arc::new(Upstreams::new(
+                Roots::new(provider),
+                scope.clone(),
+                Arc::clone(&agent),
+            )),
+            agent,
             refused_names: Frequency::default(),
             warnings: Frequency::default(),
             tags,

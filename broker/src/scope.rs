@@ -8,12 +8,12 @@ use std::{
 use jiff::Timestamp;
 use lanyard_access::{
     desired::{DesiredAgent, LiveGrant},
-    host::{DnsName, ParseHostError},
+    host::{DnsName, Host, ParseHostError},
     identity::{Enforcement, ProcessAccess},
     object::{ObjectKey, ParseObjectKeyError, Uid},
 };
 use lanyard_protocol::{
-    broker::{NameBinding, ScopeState},
+    broker::{self, NameBinding, ScopeState},
     granted::{self, GrantError},
     record::{GrantRef, ScopeRef},
 };
@@ -31,6 +31,44 @@ pub struct Scope {
     pub agent: DesiredAgent,
     /// The names it may resolve.
     pub names: Names,
+    /// The proxy through which services with a name are reached.
+    pub upstream_proxy: Option<UpstreamProxy>,
+}
+
+/// A proxy that opens tunnels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamProxy {
+    /// A name or an address.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+    /// Whether it wants a user name and a password.
+    pub has_secret: bool,
+    /// Names that are reached without it, and all below them.
+    pub except: Vec<DnsName>,
+}
+
+impl UpstreamProxy {
+    /// Whether a service of that name is reached through it.
+    pub fn is_for(&self, name: &DnsName) -> bool {
+        let name = name.as_str();
+        !self.except.iter().any(|except| {
+            let above = name.strip_suffix(except.as_str());
+            above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+        })
+    }
+
+    fn read(told: &broker::UpstreamProxy) -> Result<Self, ScopeError> {
+        let except = told.except.iter().map(|name| name.parse());
+        Ok(Self {
+            host: told.host.parse().map_err(ScopeError::Proxy)?,
+            port: u16::try_from(told.port).map_err(|_| ScopeError::ProxyPort(told.port))?,
+            has_secret: told.has_secret,
+            except: except
+                .collect::<Result<_, _>>()
+                .map_err(ScopeError::Proxy)?,
+        })
+    }
 }
 
 /// Names and the virtual addresses bound to them.
@@ -67,6 +105,12 @@ pub enum ScopeError {
     /// A virtual address has a wrong length.
     #[error("the addresses of `{0}` are not 4 and 16 bytes")]
     Address(DnsName),
+    /// The proxy's host, or a name that is reached without it, is none.
+    #[error("the machine's proxy: {0}")]
+    Proxy(ParseHostError),
+    /// The proxy's port is none.
+    #[error("{0} is no port of a proxy")]
+    ProxyPort(u32),
     /// Two names are bound to one address, or one name twice.
     #[error("`{0}` is bound twice, or to an address that another name has")]
     BoundTwice(DnsName),
@@ -169,6 +213,11 @@ impl TryFrom<ScopeState> for Scope {
                 grants,
             },
             names,
+            upstream_proxy: state
+                .upstream_proxy
+                .as_ref()
+                .map(UpstreamProxy::read)
+                .transpose()?,
         })
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod address;
 pub(crate) mod connect;
 pub(crate) mod lookup;
 mod pool;
+mod proxy;
 pub(crate) mod roots;
 pub(crate) mod service;
 
@@ -23,10 +24,12 @@ use self::{
     connect::Established,
     lookup::Lookups,
     pool::Pool,
+    proxy::ProxyError,
     roots::{Alpn, Roots, RootsError},
     service::Service,
 };
 use crate::{
+    agent::Agent,
     scope::{self, Scope},
     socket::Socket,
 };
@@ -46,6 +49,9 @@ pub(crate) enum UpstreamError {
     /// No address of it accepts connections.
     #[error("the service at `{0}` does not accept connections: {1}")]
     Connect(DnsName, io::Error),
+    /// The machine's proxy does not lead there.
+    #[error("the way to `{0}` through the machine's proxy: {1}")]
+    Proxy(DnsName, ProxyError),
     /// The certificates to check it by are not usable.
     #[error("the certificates that `{0}` is to be checked by: {1}")]
     Roots(DnsName, RootsError),
@@ -89,16 +95,18 @@ pub(crate) struct Upstreams {
     lookups: Lookups,
     pool: Pool,
     scope: watch::Receiver<Arc<Scope>>,
+    agent: Arc<Agent>,
 }
 
 impl Upstreams {
     /// Nothing is connected yet.
-    pub(crate) fn new(roots: Roots, scope: watch::Receiver<Arc<Scope>>) -> Self {
+    pub(crate) fn new(roots: Roots, scope: watch::Receiver<Arc<Scope>>, agent: Arc<Agent>) -> Self {
         Self {
             roots,
             lookups: Lookups::default(),
             pool: Pool::default(),
             scope,
+            agent,
         }
     }
 
@@ -185,6 +193,13 @@ impl Upstreams {
     /// A connection to the host of a grant for TCP, or for TLS that is carried as it is.
     pub(crate) async fn stream(&self, grant: &LiveGrant) -> Result<Socket, UpstreamError> {
         let name = grant_name(grant)?;
+        let proxy = self.scope.borrow().upstream_proxy.clone();
+        if let Some(proxy) = proxy.filter(|proxy| proxy.is_for(name)) {
+            let port = grant.resource.port.get();
+            let tunnel = proxy::tunnel(&self.agent, &proxy, name, port).await;
+            let tunnel = tunnel.map_err(|error| UpstreamError::Proxy(name.clone(), error))?;
+            return Ok(Socket::new(tunnel));
+        }
         let addresses = self.lookups.of(name, grant).await?;
         let stream = connect::any(name, &addresses).await?;
         Ok(Socket::new(stream))

@@ -7,6 +7,7 @@
 mod identity;
 mod path;
 mod secret;
+mod upstream_proxy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,6 +23,7 @@ pub use self::{
     identity::IdentityPolicy,
     path::{AllowedPath, ParsePathError, SocketPath},
     secret::{SecretKey, SecretPlace},
+    upstream_proxy::UpstreamProxy,
 };
 use crate::{
     field::{FieldError, FieldErrors},
@@ -44,6 +46,8 @@ pub struct LocalPolicy {
     pub minimum_landlock: u8,
     /// Where secrets are.
     pub secrets: BTreeMap<SecretKey, SecretPlace>,
+    /// The proxy through which services with a name are reached.
+    pub upstream_proxy: Option<UpstreamProxy>,
 }
 
 /// The file as it is written.
@@ -71,6 +75,9 @@ struct Written {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["secret"])
     )]
     secrets: Vec<secret::Written>,
+    #[serde(default)]
+    #[schemars(with = "upstream_proxy::Written")]
+    upstream_proxy: Option<upstream_proxy::Written>,
 }
 
 fn default_trust_domain() -> String {
@@ -155,11 +162,15 @@ fn check(written: Written) -> Result<LocalPolicy, Vec<FieldError>> {
     let trust_domain = errors.keep("trustDomain", written.trust_domain.parse());
     let identities = identity::check(written.identities, &mut errors);
     let secrets = secret::check(written.secrets, &mut errors);
+    let upstream_proxy = written
+        .upstream_proxy
+        .and_then(|written| upstream_proxy::check(written, &mut errors));
     errors.finish(trust_domain.map(|trust_domain| LocalPolicy {
         trust_domain,
         admins: written.admins.into_iter().collect(),
         identities,
         minimum_landlock: written.minimum_landlock,
         secrets,
+        upstream_proxy,
     }))
 }

@@ -4,7 +4,8 @@
 mod locked;
 pub mod resting;
 
-use lanyard_access::{credential::CredentialSource, spiffe_id::TrustDomain};
+use lanyard_access::{credential::CredentialSource, object::ObjectKey, spiffe_id::TrustDomain};
+use lanyard_protocol::broker::UpstreamProxy;
 use thiserror::Error;
 use tokio::task::{spawn_blocking, spawn_local};
 use zeroize::Zeroizing;
@@ -43,10 +44,22 @@ pub struct Obtained {
 /// Obtains a credential, on a thread that may block.
 pub type Obtain = Box<dyn FnOnce() -> Result<Obtained, CredentialError> + Send>;
 
+/// The proxy through which a machine reaches services.
+#[derive(Debug, Clone)]
+pub struct MachineProxy {
+    /// What brokers are told of it: nothing secret.
+    pub told: UpstreamProxy,
+    /// The secret that it wants.
+    pub secret: Option<ObjectKey>,
+}
+
 /// A way to obtain credentials: on one machine from files, in a cluster from the authority.
 pub trait Credentials {
     /// What obtains the credential of `source`.
     fn source(&self, source: &CredentialSource) -> Result<Obtain, CredentialError>;
+
+    /// The proxy through which this machine reaches services.
+    fn machine_proxy(&self) -> Option<MachineProxy>;
 
     /// Who vouches for the identities of this node.
     fn trust_domain(&self) -> TrustDomain;

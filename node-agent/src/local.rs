@@ -2,6 +2,7 @@
 //! place of the authority.
 
 mod applied;
+mod forgotten;
 mod last_good;
 mod lives;
 mod manifests;
@@ -133,6 +134,7 @@ async fn serve(
         () = keep_up(&node, &sources) => {}
         () = keep_observed(&node, &observed) => {}
         () = heal(&node) => {}
+        () = forgotten::forget(&node) => {}
         () = keep_time(&node) => {}
         () = shutdown.signalled() => info!("told to end; the kernel enforces on"),
         _ = told.wait_for(|ended| *ended) => {}

@@ -194,7 +194,7 @@ pub async fn count(node: &Shared, grant: &LiveGrant, ask: Ask) -> Result<u64, Us
     Ok(granted)
 }
 
-fn folder_of(node: &Node) -> PathBuf {
+pub(crate) fn folder_of(node: &Node) -> PathBuf {
     node.place.state.join("usage")
 }
 

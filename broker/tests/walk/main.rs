@@ -12,6 +12,7 @@ mod limits;
 mod mcp;
 mod names;
 mod node_agent;
+mod proxy;
 mod requests;
 mod service;
 mod world;

@@ -227,10 +227,20 @@ async fn forward(mut states: mpsc::UnboundedReceiver<ScopeState>, side: &Side) {
     }
 }
 
+/// The first is out of date.
+fn proxy_secret(refused_version: u64) -> answer::Answer {
+    let mut secret = Secret::default();
+    "corp".clone_into(&mut secret.username);
+    secret.value = if refused_version == 0 { "old" } else { "new" }.into();
+    secret.version = refused_version + 1;
+    answer::Answer::Secret(secret)
+}
+
 async fn answer(call: Call, side: Arc<Side>) {
     let answer = match call.call.unwrap() {
         call::Call::AwaitAttestation(asked) => side.attestation(asked.exec_id).await,
         call::Call::GetSecret(asked) => side.secret(asked.refused_version),
+        call::Call::GetProxySecret(asked) => proxy_secret(asked.refused_version),
         call::Call::SignIntermediate(asked) => {
             let names = side.names.lock().unwrap().clone();
             answer::Answer::Intermediate(side.root.intermediate(&asked.public_key, &names))

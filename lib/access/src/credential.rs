@@ -30,6 +30,24 @@ pub struct CredentialSource {
     pub injection: Injection,
 }
 
+impl CredentialSource {
+    /// A user name and a password of the machine itself: for no agent, and no host that one could name.
+    pub fn of_machine(secret: ObjectKey) -> Self {
+        let name = secret.name.clone();
+        Self {
+            uid: Uid::new("of the machine"),
+            allowed_hosts: BTreeSet::new(),
+            consumers: Consumers {
+                namespaces: BTreeSet::new(),
+                identities: BTreeSet::new(),
+            },
+            source: Source::Basic { name },
+            injection: Injection::Basic { username: None },
+            key: secret,
+        }
+    }
+}
+
 /// Who may have a credential used. Consent stands with the credential's owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumers {

@@ -33,6 +33,9 @@ pub(super) async fn answer(node: &Shared, scope: u32, call: Call) -> Answer {
         Some(call::Call::GetSecret(asked)) => secret(node, scope, &asked)
             .await
             .map(answer::Answer::Secret),
+        Some(call::Call::GetProxySecret(asked)) => proxy_secret(node, asked.refused_version)
+            .await
+            .map(answer::Answer::Secret),
         Some(call::Call::SignIntermediate(asked)) => {
             intermediate(node, scope, &asked).map(answer::Answer::Intermediate)
         }
@@ -117,11 +120,27 @@ async fn secret(node: &Shared, scope: u32, asked: &GetSecret) -> Result<Secret, 
     if permitted(&node.borrow(), scope, asked)? != source {
         return Err("the credential was written anew".to_owned());
     }
+    Ok(told(&held))
+}
+
+/// What the machine's proxy wants. Whichever scope reaches services through it, it is the machine's.
+async fn proxy_secret(node: &Shared, refused_version: u64) -> Result<Secret, String> {
+    let source = {
+        let node = node.borrow();
+        let proxy = node.credentials.machine_proxy();
+        let key = proxy.and_then(|proxy| proxy.secret);
+        CredentialSource::of_machine(key.ok_or("this machine has no proxy that wants a secret")?)
+    };
+    let held = credentials::obtain(node, &source, refused_version).await;
+    Ok(told(&held.map_err(|error| error.to_string())?))
+}
+
+fn told(held: &credentials::resting::Held) -> Secret {
     let mut secret = Secret::default();
     secret.value = held.reveal().to_vec();
     secret.username = held.username.clone().unwrap_or_default();
     secret.version = held.version;
-    Ok(secret)
+    secret
 }
 
 /// The source of the credential that a grant lets an image use now.

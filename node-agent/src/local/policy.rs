@@ -22,6 +22,7 @@ use lanyard_crds::{
     local_policy::{self, LocalPolicy, SocketPath},
     problem::Problem,
 };
+use lanyard_protocol::broker::UpstreamProxy;
 use rustix::{
     fs::{Mode, OFlags, fstat, open},
     io::Errno,
@@ -33,7 +34,7 @@ use zeroize::Zeroizing;
 use super::sockets;
 use crate::{
     callers::{Allowance, Caller, Callers},
-    credentials::{CredentialError, Credentials, Obtain, Obtained},
+    credentials::{CredentialError, Credentials, MachineProxy, Obtain, Obtained},
     user,
 };
 
@@ -200,6 +201,19 @@ impl Credentials for Rc<FilePolicy> {
                 secret: Zeroizing::new(obtained.secret.reveal().to_vec()),
             })
         }))
+    }
+
+    fn machine_proxy(&self) -> Option<MachineProxy> {
+        let proxy = self.0.upstream_proxy.as_ref()?;
+        Some(MachineProxy {
+            told: UpstreamProxy {
+                host: proxy.host.to_string(),
+                port: proxy.port.get().into(),
+                has_secret: proxy.secret.is_some(),
+                except: proxy.except.iter().map(ToString::to_string).collect(),
+            },
+            secret: proxy.secret.clone(),
+        })
     }
 
     fn trust_domain(&self) -> TrustDomain {

@@ -316,7 +316,9 @@ impl Node {
                 }
             });
         let names: std::collections::BTreeMap<_, _> = names.collect();
+        let proxy = self.credentials.machine_proxy();
         Some(ScopeState {
+            upstream_proxy: proxy.map(|proxy| proxy.told),
             scope: scope.name.clone(),
             agent: scope.agent.to_string(),
             uid: scope.uid,
