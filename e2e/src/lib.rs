@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod counterparts;
+pub mod forms;
 pub mod grant;
 pub mod lab;
 pub mod lanyard;

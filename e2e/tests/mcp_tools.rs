@@ -5,6 +5,7 @@
 
 use lanyard_e2e::{
     agent, counterparts,
+    forms::Forms,
     grant::{NamedGrant, whoever},
     peers,
     scenes::{Stage, TOKEN, TOOLS, USER},
@@ -47,7 +48,10 @@ fn said(stage: &Stage, command: &[&str]) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(!text.contains(TOKEN), "{text}");
+    let token = Forms::of(TOKEN);
+    assert!(token.found_in(text.as_bytes()).is_empty(), "{text}");
+    let files = token.found_below(&stage.lanyard.project(Some(USER)));
+    assert_eq!(files.unwrap(), [""; 0], "the client wrote the token");
     text
 }
 
