@@ -1,5 +1,8 @@
 //! More services on the lab's second host: of other protocols than HTTP, and of HTTP at its edges.
 
+mod mcp;
+mod model;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -11,12 +14,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
 
 use crate::{
-    agent,
     lab::{self, Lab},
     peers, service, wait,
+};
+
+pub use self::{
+    mcp::{CONFORMANCE, CONFORMANCE_IN_THE_CLEAR, conformance, mcp},
+    model::{MODEL, Model, model},
 };
 
 /// A server, ended when this is dropped.
@@ -53,78 +59,6 @@ pub fn python(lab: &Lab, token: &str) -> Result<Running> {
         fs::read_to_string(lab.path("service/python.log"))?
     );
     Ok(running)
-}
-
-/// The servers of `peers/python/mcp_server.py`.
-pub fn mcp(lab: &Lab, token: &str) -> Result<Running> {
-    let script = lab.write(
-        "service/mcp_server.py",
-        peers::file("python/mcp_server.py")?,
-    )?;
-    let server = lab
-        .on_host(peers::python()?)
-        .arg(script)
-        .arg(lab.path("service/server.pem"))
-        .arg(lab.path("service/server.key"))
-        .arg(token)
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(lab.path("service/mcp.log"))?)
-        .spawn()
-        .context("start the servers of MCP")?;
-    let running = Running(server);
-    for port in [8447, 8448] {
-        until_listens(lab, port)?;
-    }
-    Ok(running)
-}
-
-/// A model that coding agents ask.
-pub struct Model {
-    arrived: PathBuf,
-    release: PathBuf,
-    _server: Running,
-}
-
-/// Its port.
-pub const MODEL: u16 = 8449;
-
-/// The server of `peers/node/model.mjs`.
-pub fn model(lab: &Lab, token: &str) -> Result<Model> {
-    let script = lab.write("service/model.mjs", peers::file("node/model.mjs")?)?;
-    let arrived = lab.write("service/model.arrived", "")?;
-    let release = lab.path("service/model.release");
-    let server = lab
-        .on_host(agent::node()?)
-        .arg(script)
-        .arg(lab.path("service/server.pem"))
-        .arg(lab.path("service/server.key"))
-        .args([token, &MODEL.to_string()])
-        .args([&arrived, &release])
-        .stderr(fs::File::create(lab.path("service/model.log"))?)
-        .spawn()
-        .context("start the model")?;
-    let server = Running(server);
-    until_listens(lab, MODEL)?;
-    Ok(Model {
-        arrived,
-        release,
-        _server: server,
-    })
-}
-
-impl Model {
-    /// Every request that arrived, whole.
-    pub fn arrived(&self) -> Result<Vec<Value>> {
-        let text = fs::read_to_string(&self.arrived).context("read what the model was sent")?;
-        text.lines()
-            .map(|line| serde_json::from_str(line).context("read a request to the model"))
-            .collect()
-    }
-
-    /// Lets its last answer end.
-    pub fn release(&self) -> Result<()> {
-        fs::write(&self.release, "").context("release the model's answer")
-    }
 }
 
 /// The port of `PostgreSQL`.
