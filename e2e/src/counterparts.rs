@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    agent,
     lab::{self, Lab},
     peers, service, wait,
 };
@@ -59,6 +60,30 @@ pub fn python(lab: &Lab, token: &str) -> Result<Running> {
         fs::read_to_string(lab.path("service/python.log"))?
     );
     Ok(running)
+}
+
+/// The port of a service that has a root of its own.
+pub const OTHER_ROOT: u16 = 8452;
+/// What it answers.
+pub const OF_OTHER_ROOT: &str = "refs/heads/of-the-users-root";
+
+/// A service by the name [`service::OTHER_NAME`] whose certificate chains to another root, and that root.
+pub fn other_root(lab: &Lab) -> Result<(Running, String)> {
+    let names = [service::OTHER_NAME];
+    let root = service::certify(lab, "service/other", "The user's own authority", &names)?;
+    let script = peers::file("python/other_root.py")?;
+    let script = lab.write("service/other_root.py", script)?;
+    let server = lab
+        .on_host(agent::python()?)
+        .arg(script)
+        .arg(lab.path("service/other.pem"))
+        .arg(lab.path("service/other.key"))
+        .arg(OTHER_ROOT.to_string())
+        .spawn()
+        .context("start a service of another root")?;
+    let running = Running(server);
+    until_listens(lab, OTHER_ROOT)?;
+    Ok((running, root))
 }
 
 /// The port of `PostgreSQL`.
