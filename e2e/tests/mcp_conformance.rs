@@ -94,7 +94,8 @@ fn is_the_same(revision: &str, passed: usize) {
         stage.lab.address()
     );
     let command = suite(&url, revision, &directly);
-    // It fails where the server lacks something, which is not the question here.
+    // It fails where the server lacks something, and where a scenario is for localhost alone: that is not the
+    // question here.
     let output = Command::new(&command[0])
         .args(&command[1..])
         .output()
