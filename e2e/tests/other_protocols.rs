@@ -5,7 +5,7 @@
 use std::process::Output;
 
 use lanyard_e2e::{
-    counterparts,
+    client, counterparts,
     forms::Forms,
     grant::{NamedGrant, credential, whoever},
     peers,
@@ -69,10 +69,12 @@ fn speak(stage: &Stage, protocol: &str) -> String {
     let script = peers::file("python/speak.py").unwrap();
     let script = stage.lab.write("programs/speak.py", script).unwrap();
     let script = script.display().to_string();
-    let output = run(stage, &[&python, &script, protocol, NAME]);
-    let text = said(&output);
-    holds_nothing(stage, &text);
-    text
+    let command = [&python, &script, protocol, NAME];
+    let mut process = stage.lanyard.run_as(TOOLS, Some(USER), &command);
+    let project = stage.lanyard.project(Some(USER));
+    let heard = client::run_without(&mut process, TOKEN, "****", &project);
+    let heard = heard.unwrap_or_else(|error| panic!("{error:#}\n{}", stage.lanyard.daemon_log()));
+    heard.printed + &heard.errors
 }
 
 /// Neither what a client printed has the token, nor a file that it may write.
