@@ -58,6 +58,23 @@ const CODEX: Agent = Agent {
     header: ("authorization", "Bearer "),
 };
 
+/// It would ask which model to ask, were it not told.
+const GEMINI: Agent = Agent {
+    command: &[
+        "gemini",
+        "--skip-trust",
+        "--yolo",
+        "--model",
+        "gemini-2.5-pro",
+        "--prompt",
+    ],
+    path: "/v1beta/models/gemini-2.5-pro:streamGenerateContent",
+    injection: &["type: Header", "header: { name: x-goog-api-key }"],
+    header: ("x-goog-api-key", ""),
+};
+
+const GEMINI_CONFIGURATION: &str = r#"{"security": {"auth": {"selectedType": "gemini-api-key"}}}"#;
+
 /// Requests are not tried again: what goes wrong is to be seen.
 fn codex_configuration() -> String {
     format!(
@@ -114,10 +131,18 @@ fn stage(agent: &Agent, path: &str) -> (Stage, Model) {
 /// Starts an agent, whose own files are in its project: nothing else of a home can be written in a scope.
 fn ask(stage: &Stage, agent: &Agent) -> Child {
     let project = stage.lanyard.project(Some(USER));
-    let codex = project.join("codex");
-    std::fs::create_dir_all(&codex).unwrap();
-    std::fs::write(project.join("note.txt"), NOTE).unwrap();
-    std::fs::write(codex.join("config.toml"), codex_configuration()).unwrap();
+    let (codex, gemini) = (project.join("codex"), project.join("gemini"));
+    for (path, content) in [
+        (project.join("note.txt"), NOTE.to_owned()),
+        (codex.join("config.toml"), codex_configuration()),
+        (
+            gemini.join(".gemini/settings.json"),
+            GEMINI_CONFIGURATION.to_owned(),
+        ),
+    ] {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
     let mut give = Command::new("chown");
     assert!(
         give.arg("-R")
@@ -141,6 +166,9 @@ fn ask(stage: &Stage, agent: &Agent) -> Child {
         .env("ANTHROPIC_API_KEY", PLACEHOLDER)
         .env("CODEX_HOME", codex)
         .env("MODEL_KEY", PLACEHOLDER)
+        .env("GEMINI_CLI_HOME", gemini)
+        .env("GOOGLE_GEMINI_BASE_URL", format!("https://{NAME}:{MODEL}"))
+        .env("GEMINI_API_KEY", PLACEHOLDER)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -276,4 +304,14 @@ fn claude_code_says_what_it_is_not_granted() {
 #[test]
 fn codex_says_what_it_is_not_granted() {
     is_refused(&CODEX);
+}
+
+#[test]
+fn gemini_works_with_a_key_it_never_had() {
+    works(&GEMINI);
+}
+
+#[test]
+fn gemini_says_what_it_is_not_granted() {
+    is_refused(&GEMINI);
 }

@@ -1,4 +1,5 @@
-// A model as coding agents know it, by two interfaces: Anthropic's Messages and OpenAI's Responses, both streamed.
+// A model as coding agents know it, by three interfaces: Anthropic's Messages, OpenAI's Responses and Google's
+// streamGenerateContent, all streamed.
 //
 //     model.mjs CERTIFICATE KEY TOKEN PORT ARRIVED RELEASE
 //
@@ -24,13 +25,16 @@ server.on("request", async (request, reply) => {
   const { method, url, headers, httpVersion } = request;
   fs.appendFileSync(arrived, `${JSON.stringify({ method, url, httpVersion, headers, body })}\n`);
   const { pathname } = new URL(url, "https://model");
-  const given = pathname === "/v1/messages" ? headers["x-api-key"] : headers.authorization?.replace(/^Bearer /, "");
+  const isGoogles = pathname.endsWith(":streamGenerateContent");
+  const bearer = headers.authorization?.replace(/^Bearer /, "");
+  const given = pathname === "/v1/messages" ? headers["x-api-key"] : isGoogles ? headers["x-goog-api-key"] : bearer;
   if (method === "HEAD") return reply.writeHead(200).end();
   if (given !== token) return json(reply, 401, { error: { type: "authentication_error", message: "no such key" } });
   if (method !== "POST") return json(reply, 404, { error: { type: "not_found_error", message: "no such path" } });
   const asked = JSON.parse(body);
   if (pathname === "/v1/messages") return messages(asked, reply);
   if (pathname === "/v1/responses") return responses(asked, reply);
+  if (isGoogles) return contents(asked, reply);
   return json(reply, 404, { error: { type: "not_found_error", message: "no such path" } });
 });
 
@@ -79,6 +83,21 @@ async function responses({ model, input, tools = [] }, reply) {
   reply.end();
 }
 
+async function contents({ contents, tools = [] }, reply) {
+  const parts = contents.flatMap(({ parts }) => parts);
+  const read = parts.find(({ functionResponse }) => functionResponse)?.functionResponse.response;
+  const names = tools.flatMap(({ functionDeclarations = [] }) => functionDeclarations.map(({ name }) => name));
+  const shell = names.includes("run_shell_command") && { name: "run_shell_command", args: { command: COMMAND } };
+  const text = read ? said(read.output ?? read) : "nothing to say";
+  const part = shell && !read ? { functionCall: shell } : { text };
+  const send = stream(reply);
+  send({ candidates: [{ index: 0, content: { role: "model", parts: [part] } }] });
+  if (read) await released();
+  const usageMetadata = { promptTokenCount: 5, candidatesTokenCount: 5, totalTokenCount: 10 };
+  send({ candidates: [{ index: 0, content: { role: "model", parts: [] }, finishReason: "STOP" }], usageMetadata });
+  reply.end();
+}
+
 function call(name) {
   const asked = { exec_command: { cmd: COMMAND }, shell_command: { command: COMMAND } };
   const input = asked[name] ?? { command: ["sh", "-c", COMMAND] };
@@ -103,7 +122,8 @@ async function released() {
 
 function stream(reply) {
   reply.writeHead(200, { "content-type": "text/event-stream" });
-  return (event) => reply.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+  const named = ({ type }) => (type ? `event: ${type}\n` : "");
+  return (event) => reply.write(`${named(event)}data: ${JSON.stringify(event)}\n\n`);
 }
 
 function json(reply, status, value) {
