@@ -251,6 +251,13 @@ fn has_sent_the_key(agent: &Agent, arrived: &[Value]) {
     assert!(own.is_empty(), "{own:?}: {}", brief(arrived));
 }
 
+fn until_recorded(stage: &Stage, is_it: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    wait::until("the refusal is recorded", PATIENCE, || {
+        let records = stage.lanyard.records()?;
+        Ok(records.into_iter().find(&is_it))
+    })
+}
+
 /// Its own words have those of the refusal, and so has the node agent's explanation; without any grant it does not
 /// even find the model.
 fn is_refused(agent: &Agent) {
@@ -260,18 +267,22 @@ fn is_refused(agent: &Agent) {
     for word in ["403", "default/model", "PathNotGranted"] {
         assert!(text.contains(word), "{word}: {text}");
     }
-    let explained = stage.lanyard.explain_last(agent.path).unwrap();
-    assert!(explained.contains("default/model"), "{explained}");
+    // What it asks of others by the way is refused as well.
+    let is_it = |record: &Value| record["event"] == "RequestRefused";
+    let refused = until_recorded(&stage, is_it).unwrap();
+    let id = refused["id"].as_str().unwrap();
+    let explained = stage.lanyard.command(&["explain", id]).output().unwrap();
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    for word in [agent.path, "default/model"] {
+        assert!(explained.contains(word), "{word}: {explained}");
+    }
 
     stage.lanyard.revoke("model").unwrap();
     let process = ask(&stage, agent);
     // A name as resolvers ask for it.
     let asked = format!("{NAME}.");
-    let refused = wait::until("the name is refused", PATIENCE, || {
-        let records = stage.lanyard.records()?;
-        let is_it = |record: &Value| record["event"] == "NameRefused" && record["name"] == asked;
-        Ok(records.into_iter().find(is_it))
-    });
+    let is_it = |record: &Value| record["event"] == "NameRefused" && record["name"] == asked;
+    let refused = until_recorded(&stage, is_it);
     let cgroup = stage.lanyard.scope_cgroup();
     // It may go on trying for as long as it likes, and may have given up.
     let _ = cgroup.map(|cgroup| std::fs::write(cgroup.join("cgroup.kill"), "1"));
