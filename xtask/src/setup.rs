@@ -94,8 +94,13 @@ fn packages(needs: &[Need], from_rustup: bool) -> Vec<&'static str> {
 
 /// Programs of others that the tests speak with, each with Debian's package: not wanted where the program is
 /// there from elsewhere.
-const PEERS: [(&str, &str); 8] = [
+const PEERS: [(&str, &str); 13] = [
     ("wget", "wget"),
+    ("openssl", "openssl"),
+    ("gnutls-cli", "gnutls-bin"),
+    ("ruby", "ruby"),
+    ("php", "php-cli"),
+    ("php", "php-curl"),
     ("npm", "npm"),
     ("go", "golang-go"),
     ("javac", "default-jdk-headless"),

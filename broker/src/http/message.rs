@@ -24,6 +24,8 @@ pub(super) enum Said {
     Nothing,
     /// A message, and the id to answer it with.
     Message(McpMessage, Option<String>),
+    /// A message of which the headers say something else, and its id.
+    Contradicted(Option<String>),
     /// Something else.
     NotUnderstood,
 }
@@ -35,7 +37,7 @@ impl Said {
             Self::Unread => Mcp::Unread,
             Self::Nothing => Mcp::NoMessage,
             Self::Message(message, _) => Mcp::Message(message),
-            Self::NotUnderstood => Mcp::NotUnderstood,
+            Self::Contradicted(_) | Self::NotUnderstood => Mcp::NotUnderstood,
         }
     }
 
@@ -53,7 +55,7 @@ impl Said {
     /// What a refusal answers.
     pub(super) fn id(&self) -> Option<&str> {
         match self {
-            Self::Message(_, id) => id.as_deref(),
+            Self::Message(_, id) | Self::Contradicted(id) => id.as_deref(),
             Self::Unread | Self::Nothing | Self::NotUnderstood => None,
         }
     }
@@ -76,11 +78,15 @@ pub(super) async fn read(head: &Parts, body: Incoming) -> Result<(Said, Payload)
     let is_readable = rest.is_none() && !head.headers.contains_key(CONTENT_ENCODING);
     let read = is_readable.then(|| message::read(&first)).flatten();
     let said = match read {
-        Some(read) if message::agrees(&head.headers, &read.message) => {
+        Some(read) => {
             let id = read.id.map(|id| id.get().to_owned());
-            Said::Message(read.message, id)
+            if message::agrees(&head.headers, &read.message) {
+                Said::Message(read.message, id)
+            } else {
+                Said::Contradicted(id)
+            }
         }
-        Some(_) | None => Said::NotUnderstood,
+        None => Said::NotUnderstood,
     };
     Ok((said, Payload::new(first, rest)))
 }

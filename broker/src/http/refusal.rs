@@ -149,20 +149,34 @@ impl Refusal {
     }
 
     /// As the answer to a request of JSON-RPC: clients show its message to whoever asked.
-    fn rpc_body(&self, id: &str) -> Bytes {
-        /// Of the range that is left to servers.
-        const REFUSED: i32 = -32003;
+    fn rpc_body(&self, id: &str, code: i32) -> Bytes {
         let problem: serde_json::Value =
             serde_json::from_slice(&self.body()).unwrap_or(serde_json::Value::Null);
-        let error = json!({ "code": REFUSED, "message": problem["detail"], "data": problem });
+        let error = json!({ "code": code, "message": problem["detail"], "data": problem });
         // The id is JSON already.
         format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into()
+    }
+
+    /// The code of JSON-RPC and its status. A message that could be read, hence has an id, and still was not
+    /// understood is one that its headers contradict: every server refuses that so (MCP 2026-07-28, transports,
+    /// `HeaderMismatch`).
+    fn rpc_code(&self) -> (i32, StatusCode) {
+        const HEADER_MISMATCH: i32 = -32020;
+        /// Of the range that is left to servers.
+        const REFUSED: i32 = -32003;
+        if self.reason == RefusalReason::McpNotUnderstood.as_str() {
+            (HEADER_MISMATCH, StatusCode::BAD_REQUEST)
+        } else {
+            (REFUSED, StatusCode::OK)
+        }
     }
 
     /// The answer.
     pub(crate) fn response<B: From<Bytes>>(&self) -> Response<B> {
         if let Some(id) = &self.rpc {
-            let mut response = Response::new(B::from(self.rpc_body(id)));
+            let (code, status) = self.rpc_code();
+            let mut response = Response::new(B::from(self.rpc_body(id, code)));
+            *response.status_mut() = status;
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

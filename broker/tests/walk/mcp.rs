@@ -81,15 +81,13 @@ async fn what_is_refused_is_answered_in_the_clients_own_protocol_and_never_arriv
         }
         let (_, reason) = world.agent.refused().await;
         assert_eq!(reason, RefusalReason::ToolNotGranted);
-        // What can be read in two ways, or says something else in its headers, is not read.
+        // What can be read in two ways is not read.
         let twice = CALL.replace("\"name\"", "\"name\":\"delete_repo\",\"name\"");
         let batch = format!("[{CALL}]");
         for (body, headers) in [
             (twice.as_str(), ""),
             (batch.as_str(), ""),
             ("not JSON", ""),
-            (CALL, "Mcp-Method: tools/list\r\n"),
-            (CALL, "Mcp-Name: delete_repo\r\n"),
             (CALL, "Content-Encoding: gzip\r\n"),
         ] {
             client.send(post(&world, "/mcp", body, headers)).await;
@@ -99,6 +97,15 @@ async fn what_is_refused_is_answered_in_the_clients_own_protocol_and_never_arriv
                 "{body} {headers}: {reply}"
             );
             assert!(reply.contains("McpNotUnderstood"), "{reply}");
+        }
+        // What says something else in its headers is refused as servers do it.
+        for headers in ["Mcp-Method: tools/list\r\n", "Mcp-Name: delete_repo\r\n"] {
+            client.send(post(&world, "/mcp", CALL, headers)).await;
+            let reply = client.reply().await;
+            assert!(reply.starts_with("HTTP/1.1 400"), "{headers}: {reply}");
+            for word in [r#""id":"a-1""#, r#""code":-32020"#, "McpNotUnderstood"] {
+                assert!(reply.contains(word), "{headers}: {reply}");
+            }
         }
         assert!(world.service.seen.borrow().requests.is_empty());
     })

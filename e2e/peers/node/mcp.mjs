@@ -19,4 +19,7 @@ try {
 } catch (error) {
   console.log("refused", error.code, error.message);
 }
+// It stays until its standard input ends, so that its memory can be looked at.
+console.log("done");
+for await (const _ of process.stdin);
 await client.close();

@@ -1,6 +1,6 @@
 """Asks for each URL with one of Python's HTTP clients, and prints what came, a line of JSON each.
 
-    clients.py urllib|requests|httpx|aiohttp URL...
+    clients.py urllib|requests|httpx|aiohttp|boto3 URL...
 
 Then it keeps that until its standard input ends, so that its memory can be looked at.
 """
@@ -47,11 +47,34 @@ def aiohttp_get(url):
     return asyncio.run(get())
 
 
+def boto3_get(url):
+    """The object that a URL of BUCKET/KEY names, as S3 has it."""
+    import urllib.parse
+
+    import boto3
+    from botocore.config import Config
+
+    parts = urllib.parse.urlsplit(url)
+    bucket, key = parts.path.lstrip("/").split("/", 1)
+    config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=f"{parts.scheme}://{parts.netloc}",
+        region_name="us-east-1",
+        aws_access_key_id="placeholder",
+        aws_secret_access_key="placeholder",
+        config=config,
+    )
+    reply = s3.get_object(Bucket=bucket, Key=key)
+    return reply["ResponseMetadata"]["HTTPStatusCode"], reply["Body"].read().decode()
+
+
 CLIENTS = {
     "urllib": urllib_get,
     "requests": requests_get,
     "httpx": httpx_get,
     "aiohttp": aiohttp_get,
+    "boto3": boto3_get,
 }
 
 get = CLIENTS[sys.argv[1]]

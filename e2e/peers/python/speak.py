@@ -1,6 +1,8 @@
 """Speaks one protocol with the servers of server.py, as their clients do, and prints what came.
 
     speak.py grpc|websocket|events HOST
+
+Then it stays until its standard input ends, so that its memory can be looked at.
 """
 
 import os
@@ -59,3 +61,5 @@ def speak_events():
 
 
 {"grpc": speak_grpc, "websocket": speak_websocket, "events": speak_events}[protocol]()
+print("done", flush=True)
+sys.stdin.read()

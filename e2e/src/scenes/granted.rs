@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Evidence, Stage, TOKEN};
-use crate::{memory, service};
+use crate::{forms::Forms, memory, service};
 
 /// The listed curl, run by an ordinary user, reaches the service by name.
 pub fn curl_gets_through(stage: &Stage) -> Result<Evidence> {
@@ -62,8 +62,8 @@ pub fn python_never_holds_the_token(stage: &Stage) -> Result<Evidence> {
         .spawn()?;
     let mut line = String::new();
     BufReader::new(process.stdout.take().context("python has a stdout")?).read_line(&mut line)?;
-    let found = memory::find(process.id(), TOKEN.as_bytes());
-    let control = memory::find(process.id(), b"held-by-this-process");
+    let found = memory::find(process.id(), &Forms::of(TOKEN));
+    let control = memory::find(process.id(), &Forms::plain("held-by-this-process"));
     if let Some(mut stdin) = process.stdin.take() {
         // It may have failed and be gone; what it said tells more than this write.
         let _ = stdin.write_all(b"\n");

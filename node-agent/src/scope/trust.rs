@@ -86,8 +86,9 @@ pub fn variables(folder: &Path) -> Vec<Variable> {
     variables.push(replaced("WGETRC", at(WGET)));
     variables.push(Variable {
         name: "JAVA_TOOL_OPTIONS",
-        value: format!("-Djavax.net.ssl.trustStore={}", at(JAVA)),
-        own: Own::Behind,
+        // The last of two counts, and with a store of the caller's own nothing that is granted would be trusted.
+        value: format!(" -Djavax.net.ssl.trustStore={}", at(JAVA)),
+        own: Own::Before,
     });
     variables.push(Variable {
         // What is empty before the colon stands for the folder that was compiled in.
@@ -213,7 +214,7 @@ mod tests {
         assert_eq!(
             harmless,
             [
-                "JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/run/lanyard/local/scopes/7/truststore.jks",
+                "JAVA_TOOL_OPTIONS= -Djavax.net.ssl.trustStore=/run/lanyard/local/scopes/7/truststore.jks",
                 "PHP_INI_SCAN_DIR=:/run/lanyard/local/scopes/7/php",
             ]
         );
