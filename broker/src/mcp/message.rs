@@ -22,7 +22,9 @@ pub(crate) struct Read {
 /// Reads a body; nothing when it is not one message, or names one thing twice: some readers take the first of
 /// two, some the last.
 pub(crate) fn read(body: &[u8]) -> Option<Read> {
-    let Fields { method, id, name } = serde_json::from_slice(body).ok()?;
+    // Whoever replaces what is no UTF-8 (RFC 8259, 8.1) reads another text.
+    let text = std::str::from_utf8(body).ok()?;
+    let Fields { method, id, name } = serde_json::from_str(text).ok()?;
     let tool = name.filter(|_| method.as_deref() == Some(CALL));
     Some(Read {
         message: McpMessage { method, tool },
@@ -217,6 +219,7 @@ mod tests {
         ] {
             assert_eq!(said(body), None, "{body}");
         }
+        assert!(read(b"{\"method\":\"ping\",\"x\":\"\xff\"}").is_none());
     }
 
     #[test]
