@@ -13,6 +13,8 @@ pub mod clock;
 mod connection;
 mod deadline;
 mod frequency;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod handover;
 mod http;
 mod injection;

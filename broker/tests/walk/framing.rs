@@ -57,13 +57,14 @@ pub(crate) fn read(bytes: &[u8]) -> Framed {
 }
 
 fn head(bytes: &[u8]) -> Result<(String, String, Length), &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "a head that is not UTF-8")?;
+    // Values may have bytes beyond ASCII (RFC 9110, 5.5), which mean nothing here.
+    let text = String::from_utf8_lossy(bytes);
     let mut lines = text.split("\r\n");
     let first = lines.next().unwrap_or_default();
     let [method, target, "HTTP/1.1"] = first.split(' ').collect::<Vec<_>>()[..] else {
         return Err("a request line that is not three words");
     };
-    if method.is_empty() || target.is_empty() || text.contains(['\0', '\t']) {
+    if method.is_empty() || target.is_empty() || text.contains('\0') || first.contains('\t') {
         return Err("an odd request line");
     }
     let mut headers = String::new();
