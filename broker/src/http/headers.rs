@@ -130,6 +130,10 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// Makes a service's headers those of the reply to the client. `Alt-Svc` would lead it around the broker.
 pub(super) fn prepare_reply(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // The body is as long as its coding says (RFC 9112, 6.3).
+        headers.remove(CONTENT_LENGTH);
+    }
     remove_hop_by_hop(headers);
     headers.remove(ALT_SVC);
 }
@@ -268,5 +272,12 @@ mod tests {
         let mut headers = map(&[("alt-svc", "h3=\":443\""), ("etag", "1")]);
         prepare_reply(&mut headers);
         assert_eq!(headers, map(&[("etag", "1")]));
+    }
+
+    #[test]
+    fn a_reply_is_framed_in_one_way() {
+        let mut headers = map(&[("content-length", "9"), ("transfer-encoding", "chunked")]);
+        prepare_reply(&mut headers);
+        assert!(headers.is_empty(), "{headers:?}");
     }
 }
