@@ -118,6 +118,9 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, arrived: mpsc::Unbounde
     }
 }
 
+/// What is sent there comes back as a reply, byte by byte.
+pub(crate) const REPLY: &str = "/reply";
+
 /// Answers each request with its own target, once all of it was read.
 async fn serve_http1(mut stream: TlsStream<TcpStream>, arrived: &mpsc::UnboundedSender<Arrived>) {
     let mut bytes = Vec::new();
@@ -131,13 +134,17 @@ async fn serve_http1(mut stream: TlsStream<TcpStream>, arrived: &mpsc::Unbounded
                 length,
             } => {
                 let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
-                let is_head = line.starts_with("HEAD ");
+                let reply = if target == REPLY {
+                    body.clone()
+                } else {
+                    let length = target.len();
+                    let reply =
+                        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{target}");
+                    reply.into_bytes()
+                };
                 arrived.send(Arrived::whole(line, headers, &body)).unwrap();
                 bytes.drain(..length);
-                let shown = if is_head { "" } else { &target };
-                let length = target.len();
-                let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{shown}");
-                if stream.write_all(reply.as_bytes()).await.is_err() {
+                if stream.write_all(&reply).await.is_err() {
                     return;
                 }
             }

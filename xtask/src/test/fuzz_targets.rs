@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<Counts> {
                     scope.spawn(|| Counts::or_failed(Target::new(context, &programs, name).run()))
                 })
                 .collect();
-            let ended = trials.into_iter().map(|trial| trial.join());
+            let ended = trials.into_iter().map(thread::ScopedJoinHandle::join);
             ended
                 .map(|counts| counts.unwrap_or_else(|_| Counts::failed(1)))
                 .sum::<Counts>()

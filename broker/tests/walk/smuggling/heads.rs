@@ -237,9 +237,10 @@ fn targets() -> Vec<Case> {
 
 fn sizes() -> Vec<Case> {
     let many = |count: usize| {
-        let lines: String = (1..count)
+        let lines: Vec<_> = (1..count)
             .map(|number| format!("X-{number}: 1\r\n"))
             .collect();
+        let lines = lines.concat();
         format!("GET /a HTTP/1.1\r\nHost: {{h}}\r\n{lines}\r\n").into_bytes()
     };
     let long = |length: usize| {
@@ -254,9 +255,9 @@ fn sizes() -> Vec<Case> {
         refused(
             "a header without an end",
             &[431],
-            vec![
-                b"GET /a HTTP/1.1\r\nHost: {h}\r\nX-A: ",
-                &[b'a'; 1 << 20][..],
+            [
+                &b"GET /a HTTP/1.1\r\nHost: {h}\r\nX-A: "[..],
+                &vec![b'a'; 1 << 20],
             ]
             .concat(),
         ),

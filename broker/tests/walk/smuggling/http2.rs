@@ -259,7 +259,7 @@ async fn a_head_that_grows_as_it_is_read_ends_its_connection() {
             head.push(0x40);
             put_text(&mut head, b"x-a");
             put_text(&mut head, &[b'a'; 4000]);
-            head.extend_from_slice(&[0x80 | 62; 10_000]);
+            head.extend_from_slice(&[0x80 | 0x3e; 10_000]);
             frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)
         })
         .await;
