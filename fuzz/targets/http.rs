@@ -1,6 +1,7 @@
 //! Whatever an agent sends over HTTP/1.1: each request that is decided arrives as that one, framed in one way; and
 //! what a strict reader understands is understood the same, or refused.
 #![no_main]
+#![expect(clippy::unwrap_used, reason = "a target fails by panicking")]
 
 #[path = "../../broker/tests/walk/framing.rs"]
 mod framing;
