@@ -3,6 +3,8 @@
 mod body;
 mod decision;
 mod exchange;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod headers;
 mod message;
 mod pace;
@@ -85,12 +87,7 @@ where
         let exchange = Arc::clone(exchange);
         async move { Ok::<_, Infallible>(exchange.answer(request).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .max_headers(limits::HEADERS)
-        .max_header_size(limits::HEADER_BYTES)
-        .max_buf_size(limits::BUFFER_BYTES)
+    let connection = http1_builder()
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     connection.await.map_err(io::Error::other)?;
@@ -98,6 +95,17 @@ where
         Some(tunnel) => tunnel.carry().await,
         None => Ok(()),
     }
+}
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_headers(limits::HEADERS)
+        .max_header_size(limits::HEADER_BYTES)
+        .max_buf_size(limits::BUFFER_BYTES);
+    builder
 }
 
 async fn serve_http2<S>(stream: S, exchange: &Arc<Exchange>) -> io::Result<()>

@@ -14,6 +14,8 @@ pub mod confinement;
 mod connection;
 mod deadline;
 mod frequency;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod handover;
 mod http;
 mod injection;

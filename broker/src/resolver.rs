@@ -82,6 +82,19 @@ pub(crate) fn answer(query: &[u8], names: &Names, families: Families) -> Option<
     Some(Answer { bytes, refused })
 }
 
+/// The name that an observed agent asks for, and the reply with those addresses.
+#[cfg(fuzzing)]
+pub(crate) fn found(
+    query: &[u8],
+    names: &Names,
+    addresses: &[IpAddr],
+) -> Option<(String, Vec<u8>)> {
+    let question = observe::unbound(query, names)?;
+    let found = observe::Found::of(addresses.iter().copied());
+    let reply = observe::reply(&question, &found)?;
+    Some((question.name.to_string(), reply))
+}
+
 /// The one question of an ordinary query.
 fn question(message: &Message) -> Option<&Query> {
     let is_query = message.metadata.op_code == OpCode::Query;

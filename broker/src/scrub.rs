@@ -38,6 +38,12 @@ impl Needles {
         }
     }
 
+    /// Each form, for those who look for themselves.
+    #[cfg(fuzzing)]
+    pub(crate) fn forms(&self) -> Vec<Vec<u8>> {
+        self.forms.iter().map(|form| form.to_vec()).collect()
+    }
+
     /// The text with every occurrence masked, or nothing if there is none.
     pub(crate) fn mask(&self, text: &[u8]) -> Option<Vec<u8>> {
         let found = self.find(text);

@@ -13,7 +13,7 @@ use lanyard_access::{
 use lanyard_protocol::record::Event;
 use rustls::server::Acceptor;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
     net::TcpStream,
     time::timeout,
 };
@@ -114,7 +114,10 @@ pub(crate) async fn serve(
 }
 
 /// Reads the client's first message, which has to name that host (RFC 6066, 3), and gives what was read.
-async fn hello(stream: &mut TcpStream, name: &DnsName) -> Result<Vec<u8>, ConnectionError> {
+pub(crate) async fn hello<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    name: &DnsName,
+) -> Result<Vec<u8>, ConnectionError> {
     let mut acceptor = Acceptor::default();
     let mut begun = Vec::new();
     let reading = async {

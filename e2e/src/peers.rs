@@ -94,6 +94,17 @@ pub fn go_client() -> Result<PathBuf> {
     Ok(folder.join("client"))
 }
 
+/// h2spec, of the version in `peers/h2spec`.
+pub fn h2spec() -> Result<PathBuf> {
+    let folder = installed("h2spec", &["h2spec/go.mod", "h2spec/go.sum"], |folder| {
+        let mut go = Command::new("go");
+        go.args(["build", "-o"]).arg(folder.join("h2spec"));
+        go.arg("github.com/summerwind/h2spec/cmd/h2spec");
+        lab::run(go.current_dir(source("h2spec"))).map(drop)
+    })?;
+    Ok(folder.join("h2spec"))
+}
+
 /// The client of `peers/java`, compiled: a folder of classes.
 pub fn java_client() -> Result<PathBuf> {
     installed("java", &["java/Client.java"], |folder| {

@@ -69,6 +69,18 @@ impl Context {
         command
     }
 
+    /// A tool that calls cargo, in a folder of the workspace, as if typed in a shell there.
+    pub(crate) fn tool(&self, program: &Path, folder: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.root.join(folder));
+        forget_outer_cargo(&mut command);
+        // What is relative in a shell of the workspace stays where it is.
+        command
+            .env("CARGO", &self.cargo)
+            .env("CARGO_TARGET_DIR", &self.target);
+        command
+    }
+
     /// Where cargo puts what it builds.
     pub(crate) fn target(&self) -> PathBuf {
         self.target.clone()

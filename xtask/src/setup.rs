@@ -30,13 +30,21 @@ pub(crate) enum Need {
     Run,
     /// Check the crates and the kernel programs.
     Lint,
+    /// Compile and run the fuzz targets.
+    Fuzz,
 }
 
 /// `cargo xtask setup`.
 pub(crate) fn run(context: &Context) -> anyhow::Result<()> {
     ready(
         context,
-        &[Need::Build, Need::KernelPrograms, Need::Run, Need::Lint],
+        &[
+            Need::Build,
+            Need::KernelPrograms,
+            Need::Run,
+            Need::Lint,
+            Need::Fuzz,
+        ],
     )?;
     let object = kernel_object::build(context)?;
     match cgroup2_root()? {
@@ -65,6 +73,9 @@ pub(crate) fn ready(context: &Context, needs: &[Need]) -> anyhow::Result<()> {
     if needs.contains(&Need::Lint) {
         CargoTool::DENY.install(context)?;
     }
+    if needs.contains(&Need::Fuzz) {
+        CargoTool::FUZZ.install(context)?;
+    }
     if needs.contains(&Need::Run) {
         mounts::mount_bpffs()?;
     }
@@ -74,6 +85,11 @@ pub(crate) fn ready(context: &Context, needs: &[Need]) -> anyhow::Result<()> {
 /// The program, once [`ready`] has been called.
 pub(crate) fn cargo_deny(context: &Context) -> PathBuf {
     CargoTool::DENY.program(context)
+}
+
+/// The program, once [`ready`] has been called.
+pub(crate) fn cargo_fuzz(context: &Context) -> PathBuf {
+    CargoTool::FUZZ.program(context)
 }
 
 /// Someone whose kernel programs are built by a rustup nightly needs no second compiler.
@@ -142,6 +158,8 @@ impl Need {
                 "mount",
             ],
             Self::Lint => &["rust-web-clippy"],
+            // libFuzzer is C++.
+            Self::Fuzz => &["g++"],
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every tier this machine can run, in order, and what it could not.
 
 mod demo_scenes;
+mod fuzz_targets;
 mod harness;
 mod machine;
 mod results;
@@ -27,7 +28,10 @@ pub(crate) fn run(context: &Context) -> ExitCode {
 }
 
 fn run_tiers(context: &Context) -> anyhow::Result<Counts> {
-    setup::ready(context, &[Need::Build, Need::KernelPrograms, Need::Run])?;
+    setup::ready(
+        context,
+        &[Need::Build, Need::KernelPrograms, Need::Run, Need::Fuzz],
+    )?;
     let started = Instant::now();
     let object = kernel_object::build(context)?;
     let artifacts = artifacts::build(context, &object)?;
@@ -90,6 +94,7 @@ fn run_tier(
     }
     counts += match tier {
         Tier::Unit => doc_tests(context, surroundings)?,
+        Tier::Fuzz => fuzz_targets::run(context)?,
         Tier::Demo => demo_scenes::run(surroundings)?,
         Tier::Kernel | Tier::EndToEnd => Counts::default(),
     };

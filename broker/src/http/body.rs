@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use lanyard_protocol::record::Outcome;
 
 use super::{
-    headers::remove_hop_by_hop,
+    headers::prepare_trailers,
     pace::{BodyError, Counting, Still, with_more},
     reply::scrub_headers,
 };
@@ -151,7 +151,7 @@ impl ServiceBody {
             }
             Err(frame) => {
                 let mut trailers = frame.into_trailers().ok()?;
-                remove_hop_by_hop(&mut trailers);
+                prepare_trailers(&mut trailers);
                 if let Some(needles) = &self.needles {
                     scrub_headers(&mut trailers, needles);
                 }

@@ -3,8 +3,9 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{
-        ALT_SVC, CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRANSFER_ENCODING, UPGRADE,
+        ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+        CONTENT_TYPE, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE,
+        TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
@@ -22,6 +23,21 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     TE,
     TRANSFER_ENCODING,
     UPGRADE,
+];
+
+/// What frames, routes, authenticates or describes a message stands in its head alone (RFC 9110, 6.5.1): read
+/// from trailers by some and not by others, a message would be two.
+const HEAD_ONLY: [HeaderName; 10] = [
+    ALT_SVC,
+    AUTHORIZATION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    COOKIE,
+    HOST,
+    SET_COOKIE,
+    TRAILER,
 ];
 
 /// What a service speaks, and what of a request depends on it.
@@ -114,12 +130,24 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// Makes a service's headers those of the reply to the client. `Alt-Svc` would lead it around the broker.
 pub(super) fn prepare_reply(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // The body is as long as its coding says (RFC 9112, 6.3).
+        headers.remove(CONTENT_LENGTH);
+    }
     remove_hop_by_hop(headers);
     headers.remove(ALT_SVC);
 }
 
-/// Takes out what is meant for one hop alone; from trailers too.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Makes trailers fit for another hop.
+pub(super) fn prepare_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers);
+    for name in &HEAD_ONLY {
+        trailers.remove(name);
+    }
+}
+
+/// Takes out what is meant for one hop alone.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -165,6 +193,19 @@ mod tests {
         ]);
         remove_hop_by_hop(&mut headers);
         assert_eq!(headers, map(&[("x-kept", "1"), ("trailer", "x-sum")]));
+    }
+
+    #[test]
+    fn trailers_change_nothing_of_the_head() {
+        let mut trailers = map(&[
+            ("content-length", "9"),
+            ("transfer-encoding", "chunked"),
+            ("authorization", "Bearer own"),
+            ("host", "other.example"),
+            ("grpc-status", "0"),
+        ]);
+        prepare_trailers(&mut trailers);
+        assert_eq!(trailers, map(&[("grpc-status", "0")]));
     }
 
     fn fitted(http2: bool, headers: &[(&'static str, &'static str)], target: &str) -> Request<()> {
@@ -231,5 +272,12 @@ mod tests {
         let mut headers = map(&[("alt-svc", "h3=\":443\""), ("etag", "1")]);
         prepare_reply(&mut headers);
         assert_eq!(headers, map(&[("etag", "1")]));
+    }
+
+    #[test]
+    fn a_reply_is_framed_in_one_way() {
+        let mut headers = map(&[("content-length", "9"), ("transfer-encoding", "chunked")]);
+        prepare_reply(&mut headers);
+        assert!(headers.is_empty(), "{headers:?}");
     }
 }

@@ -11,7 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use lanyard_protocol::record::Outcome;
 
 use super::{
-    headers::remove_hop_by_hop,
+    headers::prepare_trailers,
     pace::{BodyError, Counting, Still, with_more},
 };
 use crate::open_request::OpenRequest;
@@ -86,7 +86,7 @@ impl RequestBody {
         self.still.moved();
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
-                self.counting.hold(without_hop_by_hop(frame));
+                self.counting.hold(fit_for_another_hop(frame));
                 return self.poll(context);
             }
             Some(Err(error)) => {
@@ -133,10 +133,10 @@ impl Body for RequestBody {
     }
 }
 
-fn without_hop_by_hop(frame: Frame<Bytes>) -> Frame<Bytes> {
+fn fit_for_another_hop(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
-            remove_hop_by_hop(&mut trailers);
+            prepare_trailers(&mut trailers);
             Frame::trailers(trailers)
         }
         Err(frame) => frame,

@@ -114,6 +114,15 @@ impl Refusal {
         )
     }
 
+    /// The body is not what its head said, or its sender went away.
+    pub(crate) fn body_broke_off() -> Self {
+        Self::plain(
+            StatusCode::BAD_REQUEST,
+            "RequestNotUnderstood",
+            "the body of the request broke off, or is not framed as its head says".to_owned(),
+        )
+    }
+
     /// The grant ended in the meantime.
     pub(crate) fn grant_ended() -> Self {
         Self::decided(RefusalReason::GrantEnded, None)

@@ -1,15 +1,16 @@
 //! One request on its way to the service: with its credential, over a connection that works.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::Authority};
 use hyper::body::Incoming;
-use lanyard_access::{desired::LiveGrant, grant::Protocol};
+use lanyard_access::{desired::LiveGrant, grant::Protocol, reason::RefusalReason};
 use lanyard_protocol::record::{GrantRef, Outcome};
 use tokio::time::timeout;
 
 use super::{
     headers::{Spoken, fit},
+    pace::BodyError,
     payload::{Payload, RequestBody},
     refusal::Refusal,
 };
@@ -203,7 +204,7 @@ impl Sending<'_> {
                 // The service closed it while nobody used it; nothing of the request was sent.
                 Ok(Err(SendError::Unsent(unsent))) if attempt <= STALE => request = *unsent,
                 Ok(Err(SendError::Unsent(_))) => return Err(self.no_reply("the connection closed")),
-                Ok(Err(SendError::Failed(error))) => return Err(self.no_reply(&error.to_string())),
+                Ok(Err(SendError::Failed(error))) => return Err(self.failed(&error)),
                 Err(_) => return Err(self.no_reply("it took longer than 15 minutes")),
             }
         }
@@ -227,6 +228,21 @@ impl Sending<'_> {
             Refusal::service(error.to_string())
         } else {
             Refusal::grant_ended()
+        }
+    }
+
+    /// A body that broke off is the client's own, or was cut here: the service is not to blame.
+    fn failed(&self, error: &hyper::Error) -> Refusal {
+        let body = error.source().and_then(|source| source.downcast_ref());
+        match body {
+            Some(BodyError::UsedUp) => {
+                let grant = Some(self.grant.key.clone());
+                Refusal::decided(RefusalReason::UsedUp, grant)
+            }
+            Some(BodyError::Sender(_)) if self.open.is_granted() => Refusal::body_broke_off(),
+            Some(BodyError::Sender(_) | BodyError::Still) | None => {
+                self.no_reply(&error.to_string())
+            }
         }
     }
 

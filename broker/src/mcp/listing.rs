@@ -13,6 +13,8 @@ const LONGEST: usize = 4 << 20;
 pub(crate) struct Listing {
     rule: McpRule,
     form: Form,
+    /// Whether nothing of it was read.
+    is_new: bool,
     /// What is not yet whole.
     held: Vec<u8>,
 }
@@ -34,6 +36,7 @@ impl Listing {
         Self {
             rule,
             form,
+            is_new: true,
             held: Vec::new(),
         }
     }
@@ -46,10 +49,10 @@ impl Listing {
         self.held.extend_from_slice(&data);
         let mut ready = Vec::new();
         if self.form == Form::Events {
-            while let Some(end) = end_of_event(&self.held) {
+            while let Some(end) = end_of_event(&self.held, false) {
                 let rest = self.held.split_off(end);
                 let event = std::mem::replace(&mut self.held, rest);
-                ready.extend_from_slice(&shown_event(event, &self.rule));
+                ready.extend_from_slice(&self.event(event, true));
             }
         }
         if self.held.len() > LONGEST {
@@ -63,53 +66,83 @@ impl Listing {
     pub(crate) fn finish(&mut self) -> Bytes {
         let held = std::mem::take(&mut self.held);
         match self.form {
-            Form::Whole => shown_text(&held, &self.rule).unwrap_or(held),
-            Form::Events => shown_event(held, &self.rule),
+            Form::Whole => {
+                let text = held.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&held);
+                shown_text(text, &self.rule).unwrap_or(held)
+            }
+            Form::Events => {
+                let is_whole = end_of_event(&held, true).is_some();
+                self.event(held, is_whole)
+            }
             Form::Raw => held,
         }
         .into()
     }
+
+    fn event(&mut self, event: Vec<u8>, is_whole: bool) -> Vec<u8> {
+        let is_first = std::mem::replace(&mut self.is_new, false);
+        let read = if is_first {
+            event.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&event)
+        } else {
+            &event
+        };
+        shown_event(read, &self.rule, is_whole).unwrap_or(event)
+    }
 }
 
-/// Where the first event ends: behind an empty line.
-fn end_of_event(text: &[u8]) -> Option<usize> {
-    let ends: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\r"];
-    let found = ends.iter().filter_map(|end| {
-        let at = memchr::memmem::find(text, end)?;
-        Some(at + end.len())
-    });
-    found.min()
+/// Who reads a text leaves it out, where the text begins with it (Encoding, 6).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Where the first event ends: behind an empty line. A CR at the very end may be the half of a CRLF, unless it
+/// `is_all`.
+fn end_of_event(text: &[u8], is_all: bool) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let (line, end) = first_line(&text[at..])?;
+        at += end;
+        if at == text.len() && text.ends_with(b"\r") && !is_all {
+            return None;
+        }
+        if line.is_empty() {
+            return Some(at);
+        }
+    }
 }
 
-fn shown_event(event: Vec<u8>, rule: &McpRule) -> Vec<u8> {
-    if memchr::memmem::find(&event, b"tools").is_none() {
-        return event;
+/// The first line, and where the next begins: lines end in CRLF, LF or CR (HTML, 9.2.5).
+fn first_line(text: &[u8]) -> Option<(&[u8], usize)> {
+    let length = memchr::memchr2(b'\r', b'\n', text)?;
+    let is_pair = text[length..].starts_with(b"\r\n");
+    Some((&text[..length], length + 1 + usize::from(is_pair)))
+}
+
+/// The event with the tools that the rule allows; nothing when it has no list of tools.
+fn shown_event(event: &[u8], rule: &McpRule, is_whole: bool) -> Option<Vec<u8>> {
+    memchr::memmem::find(event, b"tools")?;
+    let mut data: Vec<&[u8]> = Vec::new();
+    let mut out = Vec::new();
+    let mut rest = event;
+    while !rest.is_empty() {
+        let (line, end) = first_line(rest).unwrap_or((rest, rest.len()));
+        rest = &rest[end..];
+        match line.strip_prefix(b"data") {
+            Some(b"") => data.push(b""),
+            Some([b':', b' ', value @ ..] | [b':', value @ ..]) => data.push(value),
+            Some(_) | None if line.is_empty() => {}
+            Some(_) | None => {
+                out.extend_from_slice(line);
+                out.push(b'\n');
+            }
+        }
     }
-    let Ok(text) = std::str::from_utf8(&event) else {
-        return event;
-    };
-    let lines: Vec<&str> = text.lines().collect();
-    let data_of = |line: &&str| {
-        let data = line.strip_prefix("data:")?;
-        Some(data.strip_prefix(' ').unwrap_or(data).to_owned())
-    };
-    let data: Vec<String> = lines.iter().filter_map(data_of).collect();
-    let Some(shown) = shown_text(data.join("\n").as_bytes(), rule) else {
-        return event;
-    };
-    let mut out = String::new();
-    for line in lines
-        .iter()
-        .filter(|line| !line.is_empty() && data_of(line).is_none())
-    {
-        out += line;
-        out.push('\n');
-    }
-    out += "data: ";
+    let shown = shown_text(&data.join(&b'\n'), rule)?;
+    out.extend_from_slice(b"data: ");
     // JSON as it is written here has no line break.
-    out += &String::from_utf8_lossy(&shown);
-    out += "\n\n";
-    out.into_bytes()
+    out.extend_from_slice(&shown);
+    if is_whole {
+        out.extend_from_slice(b"\n\n");
+    }
+    Some(out)
 }
 
 /// The text with the tools that the rule allows; nothing when it is no list of tools.
@@ -175,6 +208,22 @@ mod tests {
             let (json, rest) = rest.split_once("\n\n").unwrap();
             same(json, SHOWN);
             assert_eq!(rest, ": tools\n\ndata: {\"a\":1}\r\n\r\n");
+        }
+    }
+
+    #[test]
+    fn events_are_read_however_their_lines_end() {
+        for ends in ["\r", "\r\n", "\n", "\n\r\n\n"] {
+            let text = format!("event: message{ends}data: {LIST}{ends}{ends}");
+            let first = format!("\u{feff}data: {LIST}{ends}{ends}");
+            for text in [text, first] {
+                for cut in 0..text.len() {
+                    if text.is_char_boundary(cut) {
+                        let out = carried(Form::Events, &[&text[..cut], &text[cut..]]);
+                        assert!(out.contains("get_a") && !out.contains("delete"), "{out:?}");
+                    }
+                }
+            }
         }
     }
 

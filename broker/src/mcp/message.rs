@@ -25,7 +25,9 @@ pub(crate) struct Read {
 /// Reads a body; nothing when it is not one message, or names one thing twice: some readers take the first of
 /// two, some the last.
 pub(crate) fn read(body: &[u8]) -> Option<Read> {
-    let Fields { method, id, params } = serde_json::from_slice(body).ok()?;
+    // Whoever replaces what is no UTF-8 (RFC 8259, 8.1) reads another text.
+    let text = std::str::from_utf8(body).ok()?;
+    let Fields { method, id, params } = serde_json::from_str(text).ok()?;
     let is_call = method.as_deref() == Some(CALL);
     let Params { name, arguments } = if is_call { params } else { Params::default() };
     let arguments = match arguments {
@@ -232,6 +234,7 @@ mod tests {
         ] {
             assert_eq!(said(body), None, "{body}");
         }
+        assert!(read(b"{\"method\":\"ping\",\"x\":\"\xff\"}").is_none());
     }
 
     #[test]

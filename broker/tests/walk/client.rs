@@ -25,18 +25,8 @@ impl Client {
         name: &str,
         sends_name: bool,
     ) -> io::Result<Self> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(root.roots())
-            .with_no_client_auth();
-        config.enable_sni = sends_name;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        let stream = TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await?;
+        let protocols = [&b"h2"[..], b"http/1.1"];
+        let stream = tls(stream, root, name, sends_name, &protocols).await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
         Ok(Self {
             stream,
@@ -47,6 +37,19 @@ impl Client {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
         self.stream.flush().await.unwrap();
+    }
+
+    /// Sends what the other side still takes.
+    pub(crate) async fn offer(&mut self, bytes: &[u8]) {
+        if self.stream.write_all(bytes).await.is_ok() {
+            drop(self.stream.flush().await);
+        }
+    }
+
+    /// Reads until that came, or nothing comes any more.
+    pub(crate) async fn until_or_end(&mut self, text: &str) {
+        while !self.has(text) && matches!(self.stream.read_buf(&mut self.received).await, Ok(1..)) {
+        }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -88,4 +91,26 @@ impl Client {
         while self.stream.read_buf(&mut self.received).await? != 0 {}
         Ok(())
     }
+}
+
+/// A handshake for `name`, offering those protocols.
+pub(crate) async fn tls(
+    stream: TcpStream,
+    root: &Authority,
+    name: &str,
+    sends_name: bool,
+    protocols: &[&[u8]],
+) -> io::Result<TlsStream<TcpStream>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(root.roots())
+        .with_no_client_auth();
+    config.enable_sni = sends_name;
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
 }

@@ -66,6 +66,9 @@ fn check_part(part: &str) -> Result<(), AmbiguousPath> {
     if matches!(name, "." | "..") {
         return Err(AmbiguousPath::Dots);
     }
+    if name.is_empty() && !part.is_empty() {
+        return Err(AmbiguousPath::Empty);
+    }
     let is_hidden = |c: char| matches!(c, '/' | '\\') || c.is_control();
     if part.contains(is_hidden) || is_encoded(part) {
         return Err(AmbiguousPath::Hidden);

@@ -24,6 +24,7 @@ const ARROWS: &str = "
     broker          <- lib/access lib/protocol lib/daemon node-agent/abi
     cli             <- crds lib/access lib/protocol
     e2e             <- crds lib/access lib/protocol
+    fuzz            <- lib/access broker
     xtask           <-
 ";
 

@@ -41,6 +41,15 @@ impl CargoTool {
         environment: &[],
     };
 
+    pub(crate) const FUZZ: Self = Self {
+        name: "cargo-fuzz",
+        version: "0.13.1",
+        variant: "",
+        // It only starts others.
+        options: &["--debug"],
+        environment: &[],
+    };
+
     /// Where the program is or will be.
     pub(crate) fn program(&self, context: &Context) -> PathBuf {
         self.folder(context).join("bin").join(self.name)

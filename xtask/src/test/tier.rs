@@ -6,6 +6,7 @@ use crate::artifacts::TestProgram;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tier {
     Unit,
+    Fuzz,
     Kernel,
     EndToEnd,
     Demo,
@@ -13,7 +14,13 @@ pub(crate) enum Tier {
 
 impl Tier {
     /// In the order they run: the cheapest that can fail goes first.
-    pub(crate) const ALL: &[Self] = &[Self::Unit, Self::Kernel, Self::EndToEnd, Self::Demo];
+    pub(crate) const ALL: &[Self] = &[
+        Self::Unit,
+        Self::Fuzz,
+        Self::Kernel,
+        Self::EndToEnd,
+        Self::Demo,
+    ];
 
     /// Tests that need nothing are all those that are not of another tier.
     pub(crate) fn of(test: &TestProgram) -> Self {
@@ -27,6 +34,7 @@ impl Tier {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unit => "unit",
+            Self::Fuzz => "fuzz",
             Self::Kernel => "kernel",
             Self::EndToEnd => "e2e",
             Self::Demo => "demo",
@@ -36,6 +44,7 @@ impl Tier {
     pub(crate) fn proves(self) -> &'static str {
         match self {
             Self::Unit => "the rules, the parsers, generated files current; needs nothing",
+            Self::Fuzz => "what holds for whatever is sent, tried at random; needs nothing",
             Self::Kernel => "the kernel programs on this kernel; needs root, BPF and cgroup v2",
             Self::EndToEnd => {
                 "the promises of the README, with real programs; needs what kernel needs"
@@ -47,7 +56,7 @@ impl Tier {
     /// Whether its tests load kernel programs.
     pub(crate) fn needs_kernel(self) -> bool {
         match self {
-            Self::Unit => false,
+            Self::Unit | Self::Fuzz => false,
             Self::Kernel | Self::EndToEnd | Self::Demo => true,
         }
     }

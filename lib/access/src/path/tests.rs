@@ -72,6 +72,8 @@ fn a_path_that_can_be_read_in_two_ways_is_none() {
         ("/./a", A::Dots),
         ("/a/..;x=1/b", A::Dots),
         ("/a/.;/b", A::Dots),
+        ("/a/;x=1/b", A::Empty),
+        ("/a/%3bx", A::Empty),
         ("//a", A::Empty),
         ("/a//b", A::Empty),
         ("/a//", A::Empty),
