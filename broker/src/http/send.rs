@@ -90,7 +90,6 @@ impl Prepared {
             open: &open,
             exec_id,
         };
-        let body = RequestBody::new(body, Arc::clone(&open));
         let (replied, version) = sending.attempt(head, body, 0).await?;
         let is_refused = replied.reply.status() == StatusCode::UNAUTHORIZED;
         let Some((again, body)) = again.zip(repeated).filter(|_| is_refused) else {
@@ -101,13 +100,42 @@ impl Prepared {
                 let Replied { reply, service, .. } = replied;
                 // Its connection is of use again only when its body was read, and nobody reads it.
                 drop((reply, service));
-                let body = RequestBody::new(body, Arc::clone(&open));
                 sending.carry(again, body, Some(injected)).await
             }
             // There is no other: the service's own answer says it best.
             Ok(_) | Err(_) => Ok(replied),
         }
     }
+}
+
+impl Head {
+    fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            target: request.uri().clone(),
+            headers: request.headers().clone(),
+        }
+    }
+
+    fn request<B>(self, body: B) -> Request<B> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.target;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// Whether a service says that it did nothing of a request and that it may be sent again, as one does that ends
+/// a connection after so many requests (RFC 9113, 6.8 and 8.7). Of the requests on a connection that it goes
+/// away from, those that it goes on with do not fail by that.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        let is_refused = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+        cause.is_remote() && (cause.is_go_away() || is_refused)
+    })
 }
 
 impl Clone for Head {
@@ -132,7 +160,7 @@ impl Sending<'_> {
     async fn attempt(
         &self,
         head: Head,
-        body: RequestBody,
+        body: Payload,
         refused_version: u64,
     ) -> Result<(Replied, u64), Refusal> {
         let (injected, version) = match self.credential(refused_version).await? {
@@ -168,14 +196,12 @@ impl Sending<'_> {
     async fn carry(
         &self,
         mut head: Head,
-        body: RequestBody,
+        body: Payload,
         injected: Option<Injected>,
     ) -> Result<Replied, Refusal> {
         let needles = injected.map(|injected| injected.put(&mut head.headers, &mut head.target));
-        let mut request = Request::new(body);
-        *request.method_mut() = head.method;
-        *request.uri_mut() = head.target;
-        *request.headers_mut() = head.headers;
+        let mut repeated = body.again();
+        let mut request = head.request(RequestBody::new(body, Arc::clone(self.open)));
         let authority = authority(self.grant);
         let mut attempt = 0;
         loop {
@@ -192,6 +218,9 @@ impl Sending<'_> {
                 authority: &authority,
             };
             fit(&mut request, spoken);
+            // Over HTTP/1.1 nobody says what became of it.
+            let again = repeated.take_if(|_| service.speaks_http2());
+            let again = again.map(|body| (Head::of(&request), body));
             match timeout(REPLY, service.send(request)).await {
                 Ok(Ok(reply)) => {
                     return Ok(Replied {
@@ -201,9 +230,19 @@ impl Sending<'_> {
                     });
                 }
                 // The service closed it while nobody used it; nothing of the request was sent.
-                Ok(Err(SendError::Unsent(unsent))) if attempt <= STALE => request = *unsent,
+                Ok(Err(SendError::Unsent(unsent))) if attempt <= STALE => {
+                    request = *unsent;
+                    repeated = again.map(|(_, body)| body);
+                }
                 Ok(Err(SendError::Unsent(_))) => return Err(self.no_reply("the connection closed")),
-                Ok(Err(SendError::Failed(error))) => return Err(self.no_reply(&error.to_string())),
+                Ok(Err(SendError::Failed(error))) => {
+                    let again = again.filter(|_| attempt <= STALE && is_unprocessed(&error));
+                    let Some((head, body)) = again else {
+                        return Err(self.no_reply(&error.to_string()));
+                    };
+                    repeated = body.again();
+                    request = head.request(RequestBody::new(body, Arc::clone(self.open)));
+                }
                 Err(_) => return Err(self.no_reply("it took longer than 15 minutes")),
             }
         }
