@@ -2,10 +2,13 @@
 //! would see. The demo tells it as a story, the tests hold it to the promises.
 
 pub mod agent;
+pub mod brokers;
 pub mod counterparts;
+pub mod dialogue;
 pub mod grant;
 pub mod lab;
 pub mod lanyard;
+pub mod ledger;
 pub mod manifest;
 pub mod memory;
 pub mod peers;
