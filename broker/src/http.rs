@@ -11,6 +11,7 @@ mod reply;
 mod request;
 mod send;
 mod tunnel;
+mod unfinished;
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
