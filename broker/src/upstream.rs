@@ -187,7 +187,7 @@ impl Upstreams {
         let name = grant_name(grant)?;
         let addresses = self.lookups.of(name, grant).await?;
         let stream = connect::any(name, &addresses).await?;
-        Ok(Socket::new(stream))
+        Socket::new(stream).map_err(|error| UpstreamError::Connect(name.clone(), error))
     }
 
     async fn establish(
