@@ -7,11 +7,12 @@ mod flows;
 mod grants;
 mod images;
 mod losses;
+mod requests;
 mod scopes;
 
-pub use self::{images::Look, losses::Losses};
+pub use self::{images::Look, losses::Losses, requests::Connected};
 
-use self::losses::Lost;
+use self::{losses::Lost, requests::Requests};
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -97,6 +98,8 @@ pub struct Node {
     pub resting: Resting,
     /// What was carried under grants with limits.
     pub usage: Usage,
+    /// What brokers have open.
+    pub requests: Requests,
     /// Digests of files.
     pub digests: Arc<Digests>,
     /// Whether it is being ended: nothing starts any more.
@@ -132,6 +135,7 @@ impl Node {
             credentials,
             resting: Resting::default(),
             usage: Usage::default(),
+            requests: Requests::default(),
             scopes: BTreeMap::new(),
             orphans: Vec::new(),
             brokers: BTreeMap::new(),
