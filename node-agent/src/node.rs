@@ -226,14 +226,19 @@ impl Node {
         self.images.process_of(exec_id).unwrap_or_else(unknown)
     }
 
-    /// Refusals and losses counted by the kernel.
+    /// Refusals and losses counted by the kernel, and names that find no room in their scopes.
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         let counters = self.maps.counters();
         let counters = counters.unwrap_or_else(|error| {
             error!(%error, "the kernel's counters could not be read");
             BTreeMap::new()
         });
-        counters.into_iter().collect()
+        let refused = self.scopes.values().map(|scope| scope.refused_names.len());
+        let refused = u64::try_from(refused.sum::<usize>()).unwrap_or(u64::MAX);
+        counters
+            .into_iter()
+            .chain([("RefusedNames", refused)])
+            .collect()
     }
 
     /// Writes a record of something that has happened; what cannot be written is told in the log.
