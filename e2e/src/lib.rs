@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod manifest;
 pub mod memory;
 pub mod peers;
+pub mod resolvers;
 pub mod scenes;
 pub mod service;
 pub mod silent_file;

@@ -94,7 +94,7 @@ fn packages(needs: &[Need], from_rustup: bool) -> Vec<&'static str> {
 
 /// Programs of others that the tests speak with, each with Debian's package: not wanted where the program is
 /// there from elsewhere.
-const PEERS: [(&str, &str); 8] = [
+const PEERS: [(&str, &str); 10] = [
     ("wget", "wget"),
     ("npm", "npm"),
     ("go", "golang-go"),
@@ -103,6 +103,8 @@ const PEERS: [(&str, &str); 8] = [
     ("redis-server", "redis-server"),
     ("redis-cli", "redis-tools"),
     ("fcgiwrap", "fcgiwrap"),
+    ("dig", "bind9-dnsutils"),
+    ("musl-gcc", "musl-tools"),
 ];
 
 fn is_on_path(program: &str) -> bool {
