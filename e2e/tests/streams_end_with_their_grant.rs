@@ -107,7 +107,7 @@ fn a_stream_that_stands_still_is_cut_too_and_nothing_of_it_comes_later() {
     let stage = stage(ledger::PORT, "1h", "1h");
     let _ledger = Ledger::open(&stage.lab).unwrap();
     let mut client = start(&stage, "streams.py", &[NAME, &ledger::PORT.to_string()]);
-    assert_eq!(client.ask("stall /first/large").unwrap(), "1 200");
+    assert_eq!(client.ask("stall /first/large").unwrap(), "1 65535");
     assert_eq!(client.ask("open /second/large").unwrap(), "3 200");
     stage.lanyard.revoke("default/first").unwrap();
     until_ended(&stage, "/first/large", "CutByGrantEnd");

@@ -5,7 +5,7 @@
 Each line of its standard input is a command, answered with a line:
 
     open PATH        begins a request and waits for the first of its body: its number and status
-    stall PATH       the same, and takes no more of it than it may be sent at once
+    stall PATH       the same, and takes no more of it than may be sent at once: how much that is, instead
     more NUMBER      waits for more of that body: how much came, or how it ended
     end NUMBER       waits for the end of that body: `whole`, `reset` or `cut`
     late NUMBER      lets more of that body come, and says how much did until the connection was silent
@@ -134,7 +134,7 @@ def main():
             # Of a stalled one, all that may come.
             least = 65535 if command == "stall" else 1
             stream = connection.until(number, lambda stream: stream.length >= least)
-            print(number, stream.status, flush=True)
+            print(number, stream.length if stream.stalls else stream.status, flush=True)
         elif command == "get":
             stream = connection.until(connection.begin(argument, False), lambda stream: False)
             print(stream.status, stream.body.decode().strip() or stream.end, flush=True)
