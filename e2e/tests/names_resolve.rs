@@ -61,10 +61,14 @@ struct Shell(Dialogue);
 
 impl Shell {
     fn start(stage: &Stage) -> Self {
+        Self::start_as(stage, TOOLS)
+    }
+
+    fn start_as(stage: &Stage, agent: &str) -> Self {
         let script = "while read -r line; do eval \"$line\" 2>&1 | sed '/^$/d'; echo; done";
         let mut run = stage
             .lanyard
-            .run_as(TOOLS, Some(USER), &["sh", "-c", script]);
+            .run_as(agent, Some(USER), &["sh", "-c", script]);
         Self(Dialogue::start(&mut run).unwrap())
     }
 
@@ -196,6 +200,30 @@ fn every_resolver_finds_what_is_granted_and_nothing_else() {
             "{name}: {printed}"
         );
         assert!(found[OTHER_NAME].is_empty(), "{name}: {printed}");
+    }
+}
+
+/// Of an observed agent every name is looked up as the machine does it; what is too long for a datagram is asked
+/// for again.
+#[test]
+fn a_long_answer_comes_over_tcp() {
+    let stage = stage();
+    let name = format!("{}.{}.demo.test", "a".repeat(60), "b".repeat(60));
+    let lines = (1..=16).map(|number| format!("fd77::{number:x} {name}\n"));
+    stage.lab.write("hosts", lines.collect::<String>()).unwrap();
+    let watched = whoever("watched").replace("spec:", "spec:\n  enforcement: Observe");
+    stage.lab.write("manifests/watched.yaml", watched).unwrap();
+    stage
+        .lanyard
+        .until_enforcement("default/watched", "Observe")
+        .unwrap();
+    let mut shell = Shell::start_as(&stage, "watched");
+    let cut = shell.dig(&format!("+noedns +ignore +notcp {name} AAAA"));
+    assert!(cut.contains("flags: qr tc rd ra"), "{cut}");
+    assert!(section(&cut, "ANSWER").is_empty(), "{cut}");
+    for way in ["+noedns", "+edns=0 +bufsize=4096", "+tcp"] {
+        let whole = shell.dig(&format!("{way} {name} AAAA"));
+        assert_eq!(section(&whole, "ANSWER").len(), 16, "{way}: {whole}");
     }
 }
 
