@@ -207,6 +207,39 @@ fn what_a_killed_broker_carried_is_cut_and_recorded_and_the_client_goes_on() {
     assert_eq!(broken, vec![Some("BrokerEnded".to_owned()); 3]);
 }
 
+/// The brokers end with their node agent; the next one finds what they left.
+#[test]
+fn what_was_open_when_everything_was_killed_has_its_end_in_the_record_too() {
+    let mut stage = stage(&[("tools-api", 443, "HTTPS")]);
+    let url = stage.url("/large");
+    let download = stage
+        .lanyard
+        .run_as(TOOLS, Some(USER), &["curl", "-sS", &url])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait::until("it is under way", Duration::from_secs(20), || {
+        Ok((ends(&stage, "/large").len() == 1).then_some(()))
+    })
+    .unwrap();
+    stage.lanyard.kill_everything().unwrap();
+    let download = download.wait_with_output().unwrap();
+    assert!(!download.status.success(), "{download:?}");
+    stage.lanyard.start(&stage.lab).unwrap();
+    let ended = wait::until("the end is recorded", Duration::from_secs(10), || {
+        Ok(ends(&stage, "/large")[0].1.clone())
+    });
+    assert_eq!(ended.unwrap(), "BrokerEnded");
+    let again = ["curl", "-sS", &stage.url("/orders/1")];
+    let again = stage.lanyard.run_as(TOOLS, Some(USER), &again).output();
+    assert_eq!(again.unwrap().stdout, b"order /orders/1\n");
+    let completed = wait::until("the end is recorded", Duration::from_secs(10), || {
+        Ok(ends(&stage, "/orders/1")[0].1.clone())
+    });
+    assert_eq!(completed.unwrap(), "Completed");
+}
+
 /// Over HTTP/2, over a tunnel, and in the middle of an upload.
 #[test]
 fn streams_tunnels_and_uploads_are_cut_too() {
