@@ -111,9 +111,15 @@ fn is_negative(answer: &str) -> bool {
 }
 
 #[test]
-fn what_is_granted_has_an_address_of_each_family_and_nothing_else() {
+fn what_is_granted_has_addresses_alone_and_what_is_not_does_not_exist() {
     let stage = stage();
     let mut shell = Shell::start(&stage);
+    has_an_address_of_each_family_and_nothing_else(&stage, &mut shell);
+    edns_is_spoken_in_the_version_that_there_is(&mut shell);
+    what_is_not_granted_does_not_exist_whoever_is_asked(&stage, &mut shell);
+}
+
+fn has_an_address_of_each_family_and_nothing_else(stage: &Stage, shell: &mut Shell) {
     for (kind, transport) in [("A", "+notcp"), ("AAAA", "+notcp"), ("A", "+tcp")] {
         let answer = shell.dig(&format!("{transport} {NAME} {kind}"));
         assert_eq!(status(&answer), "NOERROR", "{answer}");
@@ -143,10 +149,7 @@ fn what_is_granted_has_an_address_of_each_family_and_nothing_else() {
     assert_eq!(status(&reverse), "NXDOMAIN", "{reverse}");
 }
 
-#[test]
-fn edns_is_spoken_in_the_version_that_there_is() {
-    let stage = stage();
-    let mut shell = Shell::start(&stage);
+fn edns_is_spoken_in_the_version_that_there_is(shell: &mut Shell) {
     let spoken = shell.dig(&format!("+edns=0 +bufsize=4096 +dnssec {NAME} A"));
     assert!(
         spoken.contains("EDNS: version: 0, flags: do; udp: 1232"),
@@ -161,10 +164,7 @@ fn edns_is_spoken_in_the_version_that_there_is() {
     assert!(section(&later, "ANSWER").is_empty(), "{later}");
 }
 
-#[test]
-fn what_is_not_granted_does_not_exist_whoever_is_asked() {
-    let stage = stage();
-    let mut shell = Shell::start(&stage);
+fn what_is_not_granted_does_not_exist_whoever_is_asked(stage: &Stage, shell: &mut Shell) {
     // The machine knows this name.
     for server in ["", "@8.8.8.8", "@127.0.0.1", "+tcp", "+tcp @8.8.8.8"] {
         let answer = shell.dig(&format!("{server} {OTHER_NAME} A"));
@@ -177,29 +177,46 @@ fn what_is_not_granted_does_not_exist_whoever_is_asked() {
     assert!(explained.contains("grant"), "{explained}");
 }
 
+/// By the name as it is, and by a part of it that the search list completes: a name that is not granted is none of
+/// many, and the search goes on.
 #[test]
 fn every_resolver_finds_what_is_granted_and_nothing_else() {
     let stage = stage();
-    let mut shell = Shell::start(&stage);
-    // Each program runs in a scope of its own; the addresses are of the name and the scope.
-    assert_eq!(shell.addresses(NAME).len(), 2);
+    let configuration = "nameserver 192.0.2.53\nsearch corp.example demo.test\noptions ndots:5\n";
+    let configuration = stage.lab.write("resolv.conf", configuration).unwrap();
+    let is_virtual = |address: &String| {
+        address.starts_with("198.19.") || address.starts_with("fd6c:616e:7961:7264:")
+    };
     for resolver in Resolver::all(&stage.lab).unwrap() {
+        let name = resolver.name;
         let mut command: Vec<&str> = resolver.command.iter().map(String::as_str).collect();
         command.extend([NAME, OTHER_NAME]);
-        let printed = said(
-            &stage,
-            &mut stage.lanyard.run_as(TOOLS, Some(USER), &command),
-        );
+        let plain = &mut stage.lanyard.run_as(TOOLS, Some(USER), &command);
+        let printed = said(&stage, plain);
         let found = resolvers::addresses(&printed).unwrap();
-        let is_virtual = |address: &String| {
-            address.starts_with("198.19.") || address.starts_with("fd6c:616e:7961:7264:")
-        };
-        let (name, own) = (resolver.name, &found[NAME]);
+        let own = &found[NAME];
         assert!(
             own.len() == 2 && own.iter().all(is_virtual),
             "{name}: {printed}"
         );
         assert!(found[OTHER_NAME].is_empty(), "{name}: {printed}");
+
+        command.extend(["api", "other"]);
+        let run = stage.lanyard.run_as(TOOLS, Some(USER), &command);
+        let printed = said(
+            &stage,
+            &mut resolvers::with_resolv_conf(&run, &configuration),
+        );
+        let found = resolvers::addresses(&printed).unwrap();
+        assert_eq!(found[NAME].len(), 2, "{name}: {printed}");
+        let expected = if resolver.searches {
+            found[NAME].clone()
+        } else {
+            BTreeSet::new()
+        };
+        assert_eq!(found["api"], expected, "{name}: {printed}");
+        let others = [OTHER_NAME, "other"].map(|other| found[other].len());
+        assert_eq!(others, [0, 0], "{name}: {printed}");
     }
 }
 
@@ -224,31 +241,6 @@ fn a_long_answer_comes_over_tcp() {
     for way in ["+noedns", "+edns=0 +bufsize=4096", "+tcp"] {
         let whole = shell.dig(&format!("{way} {name} AAAA"));
         assert_eq!(section(&whole, "ANSWER").len(), 16, "{way}: {whole}");
-    }
-}
-
-/// A name that is not granted is none of many, and the search goes on.
-#[test]
-fn search_lists_and_ndots_lead_to_what_is_granted() {
-    let stage = stage();
-    let configuration = "nameserver 192.0.2.53\nsearch corp.example demo.test\noptions ndots:5\n";
-    let configuration = stage.lab.write("resolv.conf", configuration).unwrap();
-    for resolver in Resolver::all(&stage.lab).unwrap() {
-        let mut command: Vec<&str> = resolver.command.iter().map(String::as_str).collect();
-        command.extend(["api", NAME, "other"]);
-        let run = stage.lanyard.run_as(TOOLS, Some(USER), &command);
-        let mut run = resolvers::with_resolv_conf(&run, &configuration);
-        let printed = said(&stage, &mut run);
-        let found = resolvers::addresses(&printed).unwrap();
-        let name = resolver.name;
-        assert_eq!(found[NAME].len(), 2, "{name}: {printed}");
-        let short = if resolver.searches {
-            &found[NAME]
-        } else {
-            &BTreeSet::new()
-        };
-        assert_eq!(&found["api"], short, "{name}: {printed}");
-        assert!(found["other"].is_empty(), "{name}: {printed}");
     }
 }
 

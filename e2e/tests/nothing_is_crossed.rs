@@ -153,36 +153,41 @@ fn ten_thousand_requests_of_two_scopes_have_each_its_own_credential() {
     assert_eq!(versions, BTreeSet::from(["HTTP/1.1", "HTTP/2.0"]));
 }
 
-/// Three grants of one agent for one host, two of them with the same credential, in two scopes: connections are
+/// Three grants of one agent for one host, two of them with the same credential, in four scopes: connections are
 /// used again, and sessions of TLS resumed, within one grant of one scope and nowhere else.
 #[test]
 fn no_connection_and_no_session_serves_two_grants_or_two_scopes() {
-    for version in ["--http1.1", "--http2"] {
-        let (stage, ledger) = stage();
-        grant(&stage, "first", TOOLS, "token");
-        grant(&stage, "same", TOOLS, "token");
-        grant(&stage, "second", TOOLS, "second");
-        let asking = ["one", "two"].map(|sender| {
-            let paths = "{first,same,second}/[1-500]";
-            (sender, ask(&stage, TOOLS, sender, version, paths))
-        });
-        for (sender, asking) in asking {
-            let expected: BTreeSet<String> = ["first", "same", "second"]
-                .iter()
-                .flat_map(|name| numbered(sender, name, 500))
-                .collect();
-            assert_same(&stage, &answers(&stage, asking), &expected);
-        }
-        let arrived = ledger.arrived().unwrap();
-        assert_eq!(arrived.len(), 2 * 3 * 500);
-        for request in &arrived {
-            let is_second = request.path.starts_with("/second/");
-            let token = if is_second { SECOND_TOKEN } else { TOKEN };
-            assert_eq!(request.authorization, bearer(token), "{request:?}");
-        }
-        each_connection_has_one_use(&arrived, version);
-        each_use_begins_a_session_of_its_own(&arrived, version);
+    const EACH: usize = 400;
+    const NAMES: [&str; 3] = ["first", "same", "second"];
+    let (stage, ledger) = stage();
+    grant(&stage, "first", TOOLS, "token");
+    grant(&stage, "same", TOOLS, "token");
+    grant(&stage, "second", TOOLS, "second");
+    let scopes = [
+        ("one-1", "--http1.1"),
+        ("two-1", "--http1.1"),
+        ("one-2", "--http2"),
+        ("two-2", "--http2"),
+    ];
+    let paths = format!("{{{}}}/[1-{EACH}]", NAMES.join(","));
+    let asking = scopes.map(|(sender, version)| {
+        let asking = ask(&stage, TOOLS, sender, version, &paths);
+        (sender, asking)
+    });
+    for (sender, asking) in asking {
+        let of_each = NAMES.map(|name| numbered(sender, name, EACH));
+        let expected = of_each.into_iter().flatten().collect();
+        assert_same(&stage, &answers(&stage, asking), &expected);
     }
+    let arrived = ledger.arrived().unwrap();
+    assert_eq!(arrived.len(), scopes.len() * NAMES.len() * EACH);
+    for request in &arrived {
+        let is_second = request.path.starts_with("/second/");
+        let token = if is_second { SECOND_TOKEN } else { TOKEN };
+        assert_eq!(request.authorization, bearer(token), "{request:?}");
+    }
+    each_connection_has_one_use(&arrived);
+    each_use_begins_a_session_of_its_own(&arrived, scopes.len() * NAMES.len());
 }
 
 /// The scope and the grant of a request.
@@ -191,7 +196,7 @@ fn purpose(request: &Arrived) -> (&str, &str) {
     (&request.sender, grant)
 }
 
-fn each_connection_has_one_use(arrived: &[Arrived], version: &str) {
+fn each_connection_has_one_use(arrived: &[Arrived]) {
     let mut uses: BTreeMap<u64, Vec<(&str, &str)>> = BTreeMap::new();
     for request in arrived {
         uses.entry(request.connection)
@@ -200,18 +205,18 @@ fn each_connection_has_one_use(arrived: &[Arrived], version: &str) {
     }
     for (connection, uses) in &uses {
         let different: BTreeSet<_> = uses.iter().collect();
-        assert_eq!(different.len(), 1, "{version}: connection {connection}");
+        assert_eq!(different.len(), 1, "connection {connection}");
     }
     assert!(
         uses.len() < arrived.len() / 2,
-        "{version}: connections are not used again: {}",
+        "connections are not used again: {}",
         uses.len()
     );
 }
 
-fn each_use_begins_a_session_of_its_own(arrived: &[Arrived], version: &str) {
+fn each_use_begins_a_session_of_its_own(arrived: &[Arrived], count: usize) {
     let purposes: BTreeSet<_> = arrived.iter().map(purpose).collect();
-    assert_eq!(purposes.len(), 6);
+    assert_eq!(purposes.len(), count);
     for one in purposes {
         let own = arrived.iter().filter(|request| purpose(request) == one);
         let own: BTreeMap<u64, bool> = own
@@ -221,11 +226,11 @@ fn each_use_begins_a_session_of_its_own(arrived: &[Arrived], version: &str) {
         let (first, is_resumed) = own.first_key_value().unwrap();
         assert!(
             !is_resumed,
-            "{version}: connection {first} of {one:?} resumed a session that is not its own"
+            "connection {first} of {one:?} resumed a session that is not its own"
         );
         assert!(
             own.values().any(|is_resumed| *is_resumed),
-            "{version}: no connection of {one:?} resumed a session: {own:?}"
+            "no connection of {one:?} resumed a session: {own:?}"
         );
     }
 }

@@ -71,7 +71,7 @@ fn until_ended(stage: &Stage, path: &str, outcome: &str) {
 
 #[test]
 fn of_streams_on_one_connection_only_those_of_the_ended_grant_are_cut() {
-    let stage = stage(ledger::PORT, "15s", "1h");
+    let stage = stage(ledger::PORT, "12s", "1h");
     let _ledger = Ledger::open(&stage.lab).unwrap();
     let mut client = start(&stage, "streams.py", &[NAME, &ledger::PORT.to_string()]);
     assert_eq!(client.ask("open /first/large").unwrap(), "1 200");
@@ -120,7 +120,7 @@ fn a_stream_that_stands_still_is_cut_too_and_nothing_of_it_comes_later() {
 /// Two tunnels of one process, each under a grant of its own.
 #[test]
 fn a_tunnel_ends_with_its_grant_and_another_goes_on() {
-    let stage = stage(8444, "15s", "1h");
+    let stage = stage(8444, "12s", "1h");
     let _server = counterparts::python(&stage.lab, TOKEN).unwrap();
     let mut client = start(&stage, "tunnels.py", &[NAME]);
     for path in ["/first/chat", "/second/chat"] {
