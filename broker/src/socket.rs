@@ -49,6 +49,17 @@ impl Cut {
     }
 }
 
+impl Cut {
+    /// Lets the connection end as if all was said, for all was: nothing is under way on it.
+    pub(crate) fn let_go(&self) {
+        if let Some(stream) = self.0.upgrade()
+            && let Err(error) = sockopt::set_socket_linger(stream.as_fd(), None)
+        {
+            tracing::debug!(%error, "a connection ends with a reset");
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -182,6 +193,11 @@ mod tests {
         socket.shutdown().await.unwrap();
         drop(socket);
         assert_eq!(other.read_to_end(&mut received).await.unwrap(), 5);
+
+        let (socket, mut other) = pair().await;
+        socket.cut().let_go();
+        drop(socket);
+        assert_eq!(other.read_to_end(&mut received).await.unwrap(), 0);
     }
 
     #[tokio::test]
