@@ -52,7 +52,8 @@ fn grant(stage: &Stage, name: &str, agent: &str, credential: &str) {
         .unwrap();
 }
 
-/// curl in a scope of its own, which asks for `paths` over many connections at once, and says what came.
+/// curl in a scope of its own, which asks for `paths` over many connections at once, each time with a body, and says
+/// what came. The service ends connections again and again while requests are on their way.
 fn ask(stage: &Stage, agent: &str, sender: &str, version: &str, paths: &str) -> Child {
     let header = format!("{}: {sender}", ledger::SENDER);
     let url = format!("https://{NAME}:{}/{paths}", ledger::PORT);
@@ -65,6 +66,8 @@ fn ask(stage: &Stage, agent: &str, sender: &str, version: &str, paths: &str) -> 
         "8",
         "-H",
         &header,
+        "--data-raw",
+        sender,
         &url,
     ];
     stage

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::Authority
 use hyper::body::Incoming;
 use lanyard_access::{desired::LiveGrant, grant::Protocol};
 use lanyard_protocol::record::{GrantRef, Outcome};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     headers::{Spoken, fit},
@@ -26,6 +26,11 @@ use crate::{
 
 /// How long a service may take to begin its reply: a model may think for minutes.
 const REPLY: Duration = Duration::from_mins(15);
+
+/// How long the body of a request that was not begun may take to come back.
+const RETURNED: Duration = Duration::from_secs(1);
+
+type Returned = oneshot::Receiver<Payload>;
 
 /// How many connections that were closed meanwhile are tried before a new one must do.
 const STALE: usize = 3;
@@ -126,6 +131,13 @@ impl Head {
     }
 }
 
+/// The request once more, where its body comes back.
+async fn said_again(again: Option<(Head, Returned)>) -> Option<(Head, Payload)> {
+    let (head, returned) = again?;
+    let body = timeout(RETURNED, returned).await.ok()?.ok()?;
+    Some((head, body))
+}
+
 /// Whether a service says that it did nothing of a request and that it may be sent again, as one does that ends
 /// a connection after so many requests (RFC 9113, 6.8 and 8.7). Of the requests on a connection that it goes
 /// away from, those that it goes on with do not fail by that.
@@ -200,8 +212,8 @@ impl Sending<'_> {
         injected: Option<Injected>,
     ) -> Result<Replied, Refusal> {
         let needles = injected.map(|injected| injected.put(&mut head.headers, &mut head.target));
-        let mut repeated = body.again();
-        let mut request = head.request(RequestBody::new(body, Arc::clone(self.open)));
+        let (body, mut returned) = self.body(body);
+        let mut request = head.request(body);
         let authority = authority(self.grant);
         let mut attempt = 0;
         loop {
@@ -219,8 +231,8 @@ impl Sending<'_> {
             };
             fit(&mut request, spoken);
             // Over HTTP/1.1 nobody says what became of it.
-            let again = repeated.take_if(|_| service.speaks_http2());
-            let again = again.map(|body| (Head::of(&request), body));
+            let again = returned.take().filter(|_| service.speaks_http2());
+            let again = again.map(|returned| (Head::of(&request), returned));
             match timeout(REPLY, service.send(request)).await {
                 Ok(Ok(reply)) => {
                     return Ok(Replied {
@@ -232,19 +244,34 @@ impl Sending<'_> {
                 // The service closed it while nobody used it; nothing of the request was sent.
                 Ok(Err(SendError::Unsent(unsent))) if attempt <= STALE => {
                     request = *unsent;
-                    repeated = again.map(|(_, body)| body);
+                    returned = again.map(|(_, returned)| returned);
                 }
                 Ok(Err(SendError::Unsent(_))) => return Err(self.no_reply("the connection closed")),
                 Ok(Err(SendError::Failed(error))) => {
                     let again = again.filter(|_| attempt <= STALE && is_unprocessed(&error));
-                    let Some((head, body)) = again else {
+                    let Some((head, body)) = said_again(again).await else {
                         return Err(self.no_reply(&error.to_string()));
                     };
-                    repeated = body.again();
-                    request = head.request(RequestBody::new(body, Arc::clone(self.open)));
+                    let (body, more) = self.body(body);
+                    returned = more;
+                    request = head.request(body);
                 }
                 Err(_) => return Err(self.no_reply("it took longer than 15 minutes")),
             }
+        }
+    }
+
+    /// A body, and where it comes back from services that may not begin with it.
+    fn body(&self, payload: Payload) -> (RequestBody, Option<Returned>) {
+        let open = Arc::clone(self.open);
+        match self.wanted {
+            Wanted::Any {
+                client_speaks_http2: true,
+            } => {
+                let (body, returned) = RequestBody::returned(payload, open);
+                (body, Some(returned))
+            }
+            Wanted::Any { .. } | Wanted::Http1 => (RequestBody::new(payload, open), None),
         }
     }
 
