@@ -23,7 +23,7 @@ use lanyard_protocol::{
     granted::from_boot_nanos,
     record::{Event, Process, Transport},
 };
-use rustix::net::{ipproto, sockopt};
+use rustix::net::ipproto;
 use rustls::server::Acceptor;
 use thiserror::Error;
 use tokio::{net::TcpStream, time::timeout};
@@ -113,7 +113,7 @@ pub(crate) async fn serve(
     if tag.carrier == carrier::RESOLVER {
         return Ok(resolver::service::serve_stream(&broker, stream).await?);
     }
-    // Until it is carried, closing resets (tcp(7)): the kernel lets no other end of a refused one through.
+    // Closing resets (tcp(7)): the kernel lets no other end of a refused one through.
     stream.set_zero_linger()?;
     let client = identify(&broker, &tag).await?;
     let name = broker.scope().names.name(client.address).cloned();
@@ -245,9 +245,8 @@ async fn intercept(
     name: DnsName,
     permit: Permit,
 ) -> Result<(), ConnectionError> {
-    carried(&stream)?;
     stream.set_nodelay(true)?;
-    let socket = Socket::new(stream);
+    let socket = Socket::new(stream)?;
     let cut = socket.cut();
     let hello = LazyConfigAcceptor::new(Acceptor::default(), socket);
     let hello = timeout(HANDSHAKE, hello).await.map_err(io::Error::from)??;
@@ -299,11 +298,10 @@ async fn in_the_clear(
     name: DnsName,
     permit: Permit,
 ) -> Result<(), ConnectionError> {
-    carried(&stream)?;
     stream.set_nodelay(true)?;
     let http2 = timeout(HANDSHAKE, begins_with(&stream, PREFACE));
     let http2 = http2.await.map_err(io::Error::from)??;
-    let socket = Socket::new(stream);
+    let socket = Socket::new(stream)?;
     let wire = Wire {
         http2,
         client,
@@ -346,11 +344,6 @@ pub(crate) async fn refuse(
     )
     .await;
     ConnectionError::Refused(reason)
-}
-
-/// From now on closing waits for what was sent, as it always does.
-pub(crate) fn carried(stream: &TcpStream) -> std::io::Result<()> {
-    Ok(sockopt::set_socket_linger(stream, None)?)
 }
 
 /// Returns when it is recorded: before the process learns of it, so that `explain --last` finds it.

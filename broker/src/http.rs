@@ -14,6 +14,7 @@ mod reply;
 mod request;
 mod send;
 mod tunnel;
+mod unfinished;
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
@@ -73,10 +74,19 @@ where
         () = exchange.grants_ended() => cut.cut(),
         result = &mut serving => {
             if let Err(error) = result {
+                if is_timeout(&error) {
+                    cut.let_go();
+                }
                 tracing::debug!(%error, "a connection of the agent ended");
             }
         }
     }
+}
+
+/// Whether the agent only asked for nothing more for a while.
+fn is_timeout(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(hyper::Error::is_timeout)
 }
 
 async fn serve_http1<S>(stream: S, exchange: &Arc<Exchange>) -> io::Result<()>

@@ -27,8 +27,13 @@ pub(crate) const SHARED: usize = 100;
 /// Bytes of one body of HTTP/2 that are read ahead of what the other side takes.
 pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
 
-/// Bytes of all bodies of one connection of HTTP/2 that are read ahead.
+/// Bytes of all bodies of an agent's connection of HTTP/2 that are read ahead.
 pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// Bytes of all bodies of a connection of HTTP/2 to a service that are read ahead: as many as those that share it
+/// may have, so that none waits for another whose agent does not read.
+pub(crate) const SHARED_WINDOW: u32 = 100 * STREAM_WINDOW;
+const _: () = assert!(SHARED_WINDOW as usize == SHARED * STREAM_WINDOW as usize);
 
 /// Bytes of one body of HTTP/2 that wait to be written.
 pub(crate) const SEND_BUFFER: usize = 64 << 10;

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::net::connect_unspec;
+use rustix::net::{Shutdown, connect_unspec, shutdown, sockopt};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -23,9 +23,11 @@ pub(crate) struct Socket(Arc<TcpStream>);
 pub(crate) struct Cut(Weak<TcpStream>);
 
 impl Socket {
-    /// Takes the connection over.
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(stream))
+    /// Takes the connection over. Until it is shut down on purpose its end is a reset (tcp(7)), also when
+    /// this process is killed: what breaks off never looks whole.
+    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_zero_linger()?;
+        Ok(Self(Arc::new(stream)))
     }
 
     /// What can cut it.
@@ -43,6 +45,17 @@ impl Cut {
             && let Err(error) = connect_unspec(stream.as_fd())
         {
             tracing::debug!(%error, "a connection could not be cut");
+        }
+    }
+}
+
+impl Cut {
+    /// Lets the connection end as if all was said, for all was: nothing is under way on it.
+    pub(crate) fn let_go(&self) {
+        if let Some(stream) = self.0.upgrade()
+            && let Err(error) = sockopt::set_socket_linger(stream.as_fd(), None)
+        {
+            tracing::debug!(%error, "a connection ends with a reset");
         }
     }
 }
@@ -105,7 +118,9 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = rustix::net::shutdown(self.0.as_fd(), rustix::net::Shutdown::Write);
+        // What was sent until now is waited for after all.
+        let result = sockopt::set_socket_linger(self.0.as_fd(), None)
+            .and_then(|()| shutdown(self.0.as_fd(), Shutdown::Write));
         Poll::Ready(match result {
             // The other side was faster.
             Err(rustix::io::Errno::NOTCONN) => Ok(()),
@@ -127,7 +142,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = TcpStream::connect(listener.local_addr().unwrap());
         let (accepted, other) = tokio::join!(listener.accept(), other);
-        (Socket::new(accepted.unwrap().0), other.unwrap())
+        (Socket::new(accepted.unwrap().0).unwrap(), other.unwrap())
     }
 
     #[tokio::test]
@@ -162,6 +177,27 @@ mod tests {
         assert!(received.len() < sent, "{} of {sent}", received.len());
         assert!(socket.write(b"more").await.is_err());
         assert!(!matches!(socket.read(&mut [0; 8]).await, Ok(1..)));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_shut_down_ends_with_a_reset_and_what_is_does_not() {
+        let (mut socket, mut other) = pair().await;
+        socket.write_all(b"half").await.unwrap();
+        drop(socket);
+        let mut received = Vec::new();
+        let end = other.read_to_end(&mut received).await.unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
+
+        let (mut socket, mut other) = pair().await;
+        socket.write_all(b"whole").await.unwrap();
+        socket.shutdown().await.unwrap();
+        drop(socket);
+        assert_eq!(other.read_to_end(&mut received).await.unwrap(), 5);
+
+        let (socket, mut other) = pair().await;
+        socket.cut().let_go();
+        drop(socket);
+        assert_eq!(other.read_to_end(&mut received).await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     broker::Broker,
     clock,
-    connection::{Client, ConnectionError, carried, refuse},
+    connection::{Client, ConnectionError, refuse},
     deadline, scope,
     socket::{Cut, Socket},
     upstream::connect,
@@ -78,13 +78,12 @@ pub(crate) async fn serve(
     };
     let recorded = broker.agent.record(&allowed).await;
     recorded.map_err(ConnectionError::Record)?;
-    carried(&stream)?;
     stream.set_nodelay(true)?;
     let reference = scope::reference(&grant);
     let mut changes = broker.watch_scope();
     let connected = async {
         match splice {
-            Splice::Held => Ok(Socket::new(connect::one(client.destination()).await?)),
+            Splice::Held => Ok(Socket::new(connect::one(client.destination()).await?)?),
             Splice::Stream | Splice::Tls => Ok(broker.upstreams.stream(&grant).await?),
         }
     };
@@ -97,7 +96,7 @@ pub(crate) async fn serve(
             return Err(refuse(broker, client, ConnectionReason::GrantEnded).await);
         }
     };
-    let mut stream = Socket::new(stream);
+    let mut stream = Socket::new(stream)?;
     let cuts = [stream.cut(), service.cut()];
     let joined = async {
         service.write_all(&begun).await?;

@@ -197,12 +197,12 @@ impl Upstreams {
         if let Some(proxy) = proxy.filter(|proxy| proxy.is_for(name)) {
             let port = grant.resource.port.get();
             let tunnel = proxy::tunnel(&self.agent, &proxy, name, port).await;
-            let tunnel = tunnel.map_err(|error| UpstreamError::Proxy(name.clone(), error))?;
-            return Ok(Socket::new(tunnel));
+            let socket = tunnel.and_then(|tunnel| Ok(Socket::new(tunnel)?));
+            return socket.map_err(|error| UpstreamError::Proxy(name.clone(), error));
         }
         let addresses = self.lookups.of(name, grant).await?;
         let stream = connect::any(name, &addresses).await?;
-        Ok(Socket::new(stream))
+        Socket::new(stream).map_err(|error| UpstreamError::Connect(name.clone(), error))
     }
 
     async fn establish(

@@ -84,6 +84,25 @@ impl Lab {
         format!("10.77.{}.2", self.number)
     }
 
+    /// Gives the second host an IPv6 address too, which it returns.
+    pub fn add_v6(&self) -> Result<String> {
+        let other = format!("lanyardr{}", self.number);
+        let address = |host: u8| format!("fd77:{:x}::{host}", self.number);
+        let (near, far) = (format!("{}/64", address(1)), format!("{}/64", address(2)));
+        ip(&["address", "add", &near, "dev", &self.link(), "nodad"])?;
+        ip(&[
+            "-n",
+            &self.namespace,
+            "address",
+            "add",
+            &far,
+            "dev",
+            &other,
+            "nodad",
+        ])?;
+        Ok(address(2))
+    }
+
     /// A command on the second host.
     pub fn on_host(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("ip");

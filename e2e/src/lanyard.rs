@@ -9,10 +9,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
+    brokers,
     lab::{self, Lab},
     service, wait,
 };
@@ -340,19 +341,12 @@ impl Lanyard {
     }
 
     fn signal_everything(&self, signal: Signal) -> Result<usize> {
-        let Some(daemon) = &self.daemon else {
-            bail!("the daemon does not run")
-        };
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.id()))?;
-        let brokers: Vec<i32> = children
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .collect();
-        let daemon = i32::try_from(daemon.id()).ok().and_then(Pid::from_raw);
-        kill_process(daemon.context("the daemon has a number")?, signal)?;
-        for broker in brokers.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+        let brokers = self.children()?;
+        let daemon = self.daemon().context("the daemon runs")?;
+        brokers::signal(daemon, signal)?;
+        for broker in &brokers {
             // It may have ended by itself when the daemon did.
-            let _ = kill_process(broker, signal);
+            let _ = brokers::signal(*broker, signal);
         }
         Ok(1 + brokers.len())
     }

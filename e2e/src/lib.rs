@@ -2,15 +2,19 @@
 //! would see. The demo tells it as a story, the tests hold it to the promises.
 
 pub mod agent;
+pub mod brokers;
 pub mod client;
 pub mod counterparts;
+pub mod dialogue;
 pub mod forms;
 pub mod grant;
 pub mod lab;
 pub mod lanyard;
+pub mod ledger;
 pub mod manifest;
 pub mod memory;
 pub mod peers;
+pub mod resolvers;
 pub mod scenes;
 pub mod service;
 pub mod silent_file;

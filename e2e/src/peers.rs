@@ -86,10 +86,23 @@ fn modules(name: &str) -> Result<PathBuf> {
 
 /// The client of `peers/go`, built.
 pub fn go_client() -> Result<PathBuf> {
-    let folder = installed("go", &["go/main.go", "go/go.mod"], |folder| {
+    go("go")
+}
+
+/// The program of `peers/go-resolve`, built with both of Go's resolvers.
+pub fn go_resolver() -> Result<PathBuf> {
+    go("go-resolve")
+}
+
+fn go(name: &str) -> Result<PathBuf> {
+    let files = ["main.go", "go.mod"].map(|file| format!("{name}/{file}"));
+    let folder = installed(name, &files.each_ref().map(String::as_str), |folder| {
         let mut go = Command::new("go");
-        go.args(["build", "-o"]).arg(folder.join("client")).arg(".");
-        lab::run(go.current_dir(source("go"))).map(drop)
+        go.env("CGO_ENABLED", "1")
+            .args(["build", "-o"])
+            .arg(folder.join("client"))
+            .arg(".");
+        lab::run(go.current_dir(source(name))).map(drop)
     })?;
     Ok(folder.join("client"))
 }
@@ -107,9 +120,18 @@ pub fn h2spec() -> Result<PathBuf> {
 
 /// The client of `peers/java`, compiled: a folder of classes.
 pub fn java_client() -> Result<PathBuf> {
-    installed("java", &["java/Client.java"], |folder| {
+    java("java", "java/Client.java")
+}
+
+/// The program `peers/java/Resolve.java`, compiled: a folder of classes.
+pub fn java_resolver() -> Result<PathBuf> {
+    java("java-resolve", "java/Resolve.java")
+}
+
+fn java(name: &str, file: &str) -> Result<PathBuf> {
+    installed(name, &[file], |folder| {
         let mut javac = Command::new("javac");
-        javac.arg("-d").arg(folder).arg(source("java/Client.java"));
+        javac.arg("-d").arg(folder).arg(source(file));
         lab::run(&mut javac).map(drop)
     })
 }

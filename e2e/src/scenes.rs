@@ -25,6 +25,15 @@ use crate::{
 
 /// The token that the service demands. No agent is ever to hold it.
 pub const TOKEN: &str = "demo-4f1c9d2e7b8a6053-token";
+/// Another token, for tests of two credentials: [`SECOND`] in the policy.
+pub const SECOND_TOKEN: &str = "demo-b0d37c5e1f9248a6-token";
+/// The lines of a credential source that has the other token.
+pub const SECOND: [&str; 4] = [
+    "type: SecretKey",
+    "secretKey:",
+    "  name: second",
+    "  key: token",
+];
 /// The user name that goes with it where a service wants one.
 pub const LOGIN: &str = "x-access-token";
 /// The user that the agents of most scenes run as.
@@ -72,7 +81,7 @@ fn policy(lab: &Lab, secret: &Path, login: &Path) -> String {
         )
     };
     format!(
-        "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n  - secret: default/login/username\n    file: {}\n  - secret: default/login/password\n    command: [/bin/echo, {TOKEN}]\n",
+        "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n  - secret: default/login/username\n    file: {}\n  - secret: default/login/password\n    command: [/bin/echo, {TOKEN}]\n  - secret: default/second/token\n    command: [/bin/echo, {SECOND_TOKEN}]\n",
         AGENTS.map(agent).concat(),
         secret.display(),
         login.display()

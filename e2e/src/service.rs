@@ -148,6 +148,7 @@ http {{
   default_type application/octet-stream;
   server {{
     listen {TLS_PORT} ssl http2;
+    listen [::]:{TLS_PORT} ssl http2;
     server_name {NAME} {OTHER_NAME};
     ssl_certificate {folder}/server.pem;
     ssl_certificate_key {folder}/server.key;

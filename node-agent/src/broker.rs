@@ -64,6 +64,8 @@ pub fn keep_running(node: &Shared, scope: u32) {
                 Err(error) => warn!(%error, scope, "a broker ended"),
                 Ok(()) => info!(scope, "a broker ended"),
             }
+            // What it said last is heard first.
+            tokio::task::yield_now().await;
             {
                 let mut node = node.borrow_mut();
                 node.brokers.remove(&scope);
@@ -132,13 +134,15 @@ async fn talk(
         }
         Ok::<(), BrokerError>(())
     };
+    let held = Rc::new(());
     let read = async {
         loop {
             let message: FromBroker = frame::receive(&mut reader).await?;
             if let Some(call) = message.call {
                 let (node, answers) = (Rc::clone(node), answers.clone());
+                let connected = Rc::downgrade(&held);
                 spawn_local(async move {
-                    let answer = calls::answer(&node, scope, call).await;
+                    let answer = calls::answer(&node, scope, &connected, call).await;
                     let message = FromAgent {
                         message: Some(Message::Answer(answer)),
                     };

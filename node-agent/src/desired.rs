@@ -2,13 +2,16 @@
 
 mod slots;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use lanyard_access::{
     desired::{DesiredAgent, reach},
     evidence::EvidenceLevel,
     grant::Protocol,
-    host::Host,
+    host::{DnsName, Host},
 };
 use lanyard_node_agent_abi::{
     grant::{GrantKey, LEVELS, carrier},
@@ -19,7 +22,7 @@ pub use self::slots::{Adopted, NoSlot, Slots, Step};
 use crate::{
     deadline::{Deadlines, Spec},
     kernel::clock::Moment,
-    names::{Names, TooManyNames},
+    names::Names,
 };
 
 /// The bits of an address, with IPv4 as `::ffff:a.b.c.d`.
@@ -98,6 +101,8 @@ impl Destination {
 /// Grants that overlap on a destination meet in one opening: at each level of evidence the latest of their
 /// deadlines, each of them bounded by `deadlines`. The kernel looks at the longest prefix alone, so that a
 /// destination also has what the networks around it have.
+///
+/// Names for which the scope has no address left are told, and nothing opens for them.
 pub fn openings(
     agent: &DesiredAgent,
     principal: u32,
@@ -105,16 +110,20 @@ pub fn openings(
     names: &mut Names,
     deadlines: &mut Deadlines,
     now: Moment,
-) -> Result<Openings, TooManyNames> {
+) -> (Openings, BTreeSet<DnsName>) {
     let bounded = agent.grants.iter().map(|grant| {
         let spec: Spec = (grant.uid.clone(), grant.spec_hash);
         (grant, deadlines.bound(&spec, now.boot_of(grant.ends_at)))
     });
     let mut openings = Openings::new();
+    let mut refused = BTreeSet::new();
     for (destination, ends) in reach(bounded) {
         let (addresses, carrier) = match &destination.host {
             Host::Name(name) => {
-                let bound = names.bind(scope, name)?;
+                let Ok(bound) = names.bind(scope, name) else {
+                    refused.insert(name.clone());
+                    continue;
+                };
                 let addresses = vec![(IpAddr::V4(bound.v4), 32), (IpAddr::V6(bound.v6), 128)];
                 (addresses, carrier::BROKER)
             }
@@ -142,7 +151,7 @@ pub fn openings(
             }
         }
     }
-    Ok(openings)
+    (openings, refused)
 }
 
 const fn bits_of(address: IpAddr) -> u8 {

@@ -37,7 +37,7 @@ use crate::{
     kernel::{Kernel, KernelError, clock::Moment, datagrams, tagged},
     node::{Node, NodeError, Shared},
     place::{Place, PlaceError},
-    record::{RecordError, Recorder},
+    record::{LeftOpen, RecordError, Recorder},
 };
 
 /// How often manifests are looked at, and empty scopes looked for.
@@ -109,7 +109,13 @@ async fn serve(
     paths: Vec<PathBuf>,
 ) -> Result<(), LocalError> {
     let mut shutdown = lanyard_daemon::shutdown::Shutdown::watch()?;
-    let recorder = Recorder::open(place.record(), place.node.clone())?;
+    let record = place.record();
+    let recorder = Recorder::open(record.clone(), place.node.clone())?;
+    let left = LeftOpen::of(&record).map_err(|source| RecordError::System {
+        attempt: "read",
+        path: record,
+        source,
+    })?;
     let mut kernel = Kernel::open(&place.node, &place.attach_root)?;
     // This machine hears nobody but its own files: its grants hold until each of them ends.
     kernel.maps.set_lease(u64::MAX).map_err(KernelError::from)?;
@@ -121,6 +127,7 @@ async fn serve(
     let node = Node::new(place, kernel.maps, recorder, Box::new(Rc::clone(&policy)))?;
     let node = Rc::new(RefCell::new(node));
     start(&node, &sources, kernel.adopted)?;
+    tokio::task::spawn_local(end_what_was_left(Rc::clone(&node), left));
     let mut looks = events::Looks::default();
     events::adopt(&node, &mut looks);
     events::watch(&node, kernel.rings, looks)?;
@@ -141,6 +148,20 @@ async fn serve(
     }
     write_observed(&node, &observed);
     Ok(())
+}
+
+/// Requests that were open when an earlier node agent was killed.
+async fn end_what_was_left(node: Shared, left: LeftOpen) {
+    match tokio::task::spawn_blocking(|| left.ends()).await {
+        Ok(Ok(ends)) => {
+            let now = Moment::now();
+            for end in ends {
+                node.borrow_mut().record(end, now);
+            }
+        }
+        Ok(Err(error)) => warn!(%error, "requests without an end were not looked for"),
+        Err(error) => warn!(%error, "requests without an end were not looked for"),
+    }
 }
 
 fn start(node: &Shared, sources: &RefCell<Sources>, adopted: bool) -> Result<(), LocalError> {

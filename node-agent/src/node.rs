@@ -7,11 +7,12 @@ mod flows;
 mod grants;
 mod images;
 mod losses;
+mod requests;
 mod scopes;
 
-pub use self::{images::Look, losses::Losses};
+pub use self::{images::Look, losses::Losses, requests::Connected};
 
-use self::losses::Lost;
+use self::{losses::Lost, requests::Requests};
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -97,6 +98,8 @@ pub struct Node {
     pub resting: Resting,
     /// What was carried under grants with limits.
     pub usage: Usage,
+    /// What brokers have open.
+    pub requests: Requests,
     /// Digests of files.
     pub digests: Arc<Digests>,
     /// Whether it is being ended: nothing starts any more.
@@ -132,6 +135,7 @@ impl Node {
             credentials,
             resting: Resting::default(),
             usage: Usage::default(),
+            requests: Requests::default(),
             scopes: BTreeMap::new(),
             orphans: Vec::new(),
             brokers: BTreeMap::new(),
@@ -222,14 +226,19 @@ impl Node {
         self.images.process_of(exec_id).unwrap_or_else(unknown)
     }
 
-    /// Refusals and losses counted by the kernel.
+    /// Refusals and losses counted by the kernel, and names that find no room in their scopes.
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         let counters = self.maps.counters();
         let counters = counters.unwrap_or_else(|error| {
             error!(%error, "the kernel's counters could not be read");
             BTreeMap::new()
         });
-        counters.into_iter().collect()
+        let refused = self.scopes.values().map(|scope| scope.refused_names.len());
+        let refused = u64::try_from(refused.sum::<usize>()).unwrap_or(u64::MAX);
+        counters
+            .into_iter()
+            .chain([("RefusedNames", refused)])
+            .collect()
     }
 
     /// Writes a record of something that has happened; what cannot be written is told in the log.

@@ -2,6 +2,9 @@
 //! new one.
 
 mod files;
+mod left_open;
+
+pub use self::left_open::LeftOpen;
 
 use std::{
     collections::VecDeque,

@@ -6,11 +6,12 @@ pub mod listeners;
 pub mod trust;
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use lanyard_access::object::ObjectKey;
+use lanyard_access::{host::DnsName, object::ObjectKey};
 use lanyard_protocol::record::ScopeRef;
 use thiserror::Error;
 use tracing::warn;
@@ -67,6 +68,8 @@ pub struct Scope {
     pub uid: u32,
     /// Addresses of its names.
     pub names: Names,
+    /// Granted names for which it has no address left.
+    pub refused_names: BTreeSet<DnsName>,
     /// Its processes' cgroup.
     pub cgroup: Cgroup,
     /// Where its broker listens. They stay open when a broker dies, so that nobody else takes them.
@@ -145,6 +148,7 @@ impl Scope {
             agent,
             uid,
             names,
+            refused_names: BTreeSet::new(),
             cgroup,
             listeners,
             root,

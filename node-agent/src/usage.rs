@@ -262,21 +262,21 @@ fn write(path: &Path, count: Count) -> Result<(), UsageError> {
 
 impl Node {
     /// A request under a grant with limits was let begin.
-    pub fn request_opened(&mut self, intent: Uuid, scope: u32, grant: &LiveGrant) {
+    pub fn use_opened(&mut self, intent: Uuid, scope: u32, grant: &LiveGrant) {
         if !grant.limits.is_none() {
             self.usage.open.insert(intent, (scope, grant.clone()));
         }
     }
 
     /// What became of it is recorded.
-    pub fn request_closed(&mut self, intent: Uuid, now: Moment) {
+    pub fn use_closed(&mut self, intent: Uuid, now: Moment) {
         if let Some((_, grant)) = self.usage.open.remove(&intent) {
             self.end_if_used_up(&grant, now);
         }
     }
 
     /// The broker of a scope is gone, and all that was open with it.
-    pub fn broker_gone(&mut self, scope: u32, now: Moment) {
+    pub(crate) fn usage_ended(&mut self, scope: u32, now: Moment) {
         // What it did not give back counts as carried.
         self.usage.leased.retain(|(of, _), _| *of != scope);
         let of_scope = |(_, (open_in, _)): (&Uuid, &mut (u32, LiveGrant))| *open_in == scope;

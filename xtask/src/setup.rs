@@ -110,7 +110,7 @@ fn packages(needs: &[Need], from_rustup: bool) -> Vec<&'static str> {
 
 /// Programs of others that the tests speak with, each with Debian's package: not wanted where the program is
 /// there from elsewhere.
-const PEERS: [(&str, &str); 13] = [
+const PEERS: [(&str, &str); 15] = [
     ("wget", "wget"),
     ("openssl", "openssl"),
     ("gnutls-cli", "gnutls-bin"),
@@ -124,6 +124,8 @@ const PEERS: [(&str, &str); 13] = [
     ("redis-server", "redis-server"),
     ("redis-cli", "redis-tools"),
     ("fcgiwrap", "fcgiwrap"),
+    ("dig", "bind9-dnsutils"),
+    ("musl-gcc", "musl-tools"),
 ];
 
 fn is_on_path(program: &str) -> bool {

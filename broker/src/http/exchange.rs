@@ -38,6 +38,7 @@ use super::{
     request::{RequestError, Target, check},
     send::{Prepared, Replied},
     tunnel::Tunnel,
+    unfinished::Unfinished,
 };
 use crate::{
     agent::CallError,
@@ -55,6 +56,7 @@ pub(super) struct Exchange {
     wire: Wire,
     /// The grants it is used under; of HTTP/1.1, that of the last request.
     used: watch::Sender<BTreeSet<GrantRef>>,
+    unfinished: Unfinished,
     /// What follows a change of protocol.
     tunnel: Mutex<Option<Tunnel>>,
     /// How many requests are under way, and when that last changed.
@@ -68,6 +70,7 @@ impl Exchange {
             broker,
             wire,
             used: watch::Sender::default(),
+            unfinished: Unfinished::default(),
             tunnel: Mutex::default(),
             open: AtomicUsize::new(0),
             last: Mutex::new(Instant::now()),
@@ -83,8 +86,15 @@ impl Exchange {
         }
     }
 
-    /// Returns when every grant that the connection was used under has ended.
+    /// Returns when every grant that the connection was used under has ended, or one has that a request outlasts.
     pub(super) async fn grants_ended(&self) {
+        tokio::select! {
+            () = self.all_ended() => {}
+            () = self.unfinished.outlast_their_grant(self.broker.watch_scope()) => {}
+        }
+    }
+
+    async fn all_ended(&self) {
         let mut used = self.used.subscribe();
         let mut scope = self.broker.watch_scope();
         loop {
@@ -220,6 +230,7 @@ impl Exchange {
             }
             Err(_) => return Err(Refusal::not_recorded()),
         };
+        self.unfinished.add(&open);
         self.used.send_if_modified(|used| {
             if used.contains(&grant_ref) {
                 return false;

@@ -43,6 +43,11 @@ impl Counting {
         self.held = Some(frame);
     }
 
+    /// What is held and was not counted yet.
+    pub(super) fn take(&mut self) -> Option<Frame<Bytes>> {
+        self.held.take()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_none()
     }

@@ -1,4 +1,4 @@
-//! The body of a request, on its way to the service: counted, never gathered.
+//! The body of a request, on its way to the service: counted, never gathered. What is short can be said again.
 
 use std::{
     pin::Pin,
@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use lanyard_protocol::record::Outcome;
+use tokio::sync::oneshot;
 
 use super::{
     headers::prepare_trailers,
@@ -24,6 +25,23 @@ pub(crate) struct RequestBody {
     open: Arc<OpenRequest>,
     still: Still,
     counting: Counting,
+    kept: Option<Kept>,
+}
+
+/// How much of a body may be sent and still be said again.
+const KEPT: usize = 64 << 10;
+
+/// What was sent of a body, and who may want it again.
+#[derive(Debug)]
+struct Kept {
+    sent: Vec<Bytes>,
+    again: oneshot::Sender<Payload>,
+}
+
+impl Kept {
+    fn length(&self) -> usize {
+        self.sent.iter().map(Bytes::len).sum()
+    }
 }
 
 /// What a request carries.
@@ -63,13 +81,56 @@ impl RequestBody {
             open,
             still: Still::default(),
             counting,
+            kept: None,
         }
+    }
+
+    /// Carries that; whoever waits gets it back as it was when it is not carried any more, if not too much of it
+    /// was sent.
+    pub(crate) fn returned(
+        payload: Payload,
+        open: Arc<OpenRequest>,
+    ) -> (Self, oneshot::Receiver<Payload>) {
+        let (again, returned) = oneshot::channel();
+        let kept = Kept {
+            sent: Vec::new(),
+            again,
+        };
+        let mut body = Self::new(payload, open);
+        body.kept = Some(kept);
+        (body, returned)
+    }
+
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        let Some(kept) = &mut self.kept else { return };
+        let data = frame.data_ref();
+        let fits = data.is_some_and(|data| kept.length() + data.len() <= KEPT);
+        match data.filter(|_| fits) {
+            Some(data) => kept.sent.push(data.clone()),
+            None => self.kept = None,
+        }
+    }
+
+    /// What it was before anything of it was sent.
+    fn give_back(&mut self) {
+        let Some(Kept { mut sent, again }) = self.kept.take() else {
+            return;
+        };
+        match self.counting.take().map(Frame::into_data) {
+            Some(Ok(data)) => sent.push(data),
+            Some(Err(_)) => return,
+            None => {}
+        }
+        let payload = Payload::new(sent.concat().into(), self.inner.take());
+        // Mostly nobody waits for it any more.
+        drop(again.send(payload));
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(counted) = ready!(self.counting.poll(&self.open, context)) {
             return Poll::Ready(Some(counted.inspect(|frame| {
                 self.open.add_sent(frame.data_ref().map_or(0, Bytes::len));
+                self.keep(frame);
             })));
         }
         let Some(inner) = &mut self.inner else {
@@ -106,6 +167,7 @@ impl Drop for RequestBody {
         if self.is_end_stream() {
             self.open.set_sent_whole();
         }
+        self.give_back();
     }
 }
 

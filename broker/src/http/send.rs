@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::Authority
 use hyper::body::Incoming;
 use lanyard_access::{desired::LiveGrant, grant::Protocol, reason::RefusalReason};
 use lanyard_protocol::record::{GrantRef, Outcome};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     headers::{Spoken, fit},
@@ -27,6 +27,11 @@ use crate::{
 
 /// How long a service may take to begin its reply: a model may think for minutes.
 const REPLY: Duration = Duration::from_mins(15);
+
+/// How long the body of a request that was not begun may take to come back.
+const RETURNED: Duration = Duration::from_secs(1);
+
+type Returned = oneshot::Receiver<Payload>;
 
 /// How many connections that were closed meanwhile are tried before a new one must do.
 const STALE: usize = 3;
@@ -91,7 +96,6 @@ impl Prepared {
             open: &open,
             exec_id,
         };
-        let body = RequestBody::new(body, Arc::clone(&open));
         let (replied, version) = sending.attempt(head, body, 0).await?;
         let is_refused = replied.reply.status() == StatusCode::UNAUTHORIZED;
         let Some((again, body)) = again.zip(repeated).filter(|_| is_refused) else {
@@ -102,13 +106,49 @@ impl Prepared {
                 let Replied { reply, service, .. } = replied;
                 // Its connection is of use again only when its body was read, and nobody reads it.
                 drop((reply, service));
-                let body = RequestBody::new(body, Arc::clone(&open));
                 sending.carry(again, body, Some(injected)).await
             }
             // There is no other: the service's own answer says it best.
             Ok(_) | Err(_) => Ok(replied),
         }
     }
+}
+
+impl Head {
+    fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            target: request.uri().clone(),
+            headers: request.headers().clone(),
+        }
+    }
+
+    fn request<B>(self, body: B) -> Request<B> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.target;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// The request once more, where its body comes back.
+async fn said_again(again: Option<(Head, Returned)>) -> Option<(Head, Payload)> {
+    let (head, returned) = again?;
+    let body = timeout(RETURNED, returned).await.ok()?.ok()?;
+    Some((head, body))
+}
+
+/// Whether a service says that it did nothing of a request and that it may be sent again, as one does that ends
+/// a connection after so many requests (RFC 9113, 6.8 and 8.7). Of the requests on a connection that it goes
+/// away from, those that it goes on with do not fail by that.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        let is_refused = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+        cause.is_remote() && (cause.is_go_away() || is_refused)
+    })
 }
 
 impl Clone for Head {
@@ -133,7 +173,7 @@ impl Sending<'_> {
     async fn attempt(
         &self,
         head: Head,
-        body: RequestBody,
+        body: Payload,
         refused_version: u64,
     ) -> Result<(Replied, u64), Refusal> {
         let (injected, version) = match self.credential(refused_version).await? {
@@ -169,14 +209,12 @@ impl Sending<'_> {
     async fn carry(
         &self,
         mut head: Head,
-        body: RequestBody,
+        body: Payload,
         injected: Option<Injected>,
     ) -> Result<Replied, Refusal> {
         let needles = injected.map(|injected| injected.put(&mut head.headers, &mut head.target));
-        let mut request = Request::new(body);
-        *request.method_mut() = head.method;
-        *request.uri_mut() = head.target;
-        *request.headers_mut() = head.headers;
+        let (body, mut returned) = self.body(body);
+        let mut request = head.request(body);
         let authority = authority(self.grant);
         let mut attempt = 0;
         loop {
@@ -193,6 +231,9 @@ impl Sending<'_> {
                 authority: &authority,
             };
             fit(&mut request, spoken);
+            // Over HTTP/1.1 nobody says what became of it.
+            let again = returned.take().filter(|_| service.speaks_http2());
+            let again = again.map(|returned| (Head::of(&request), returned));
             match timeout(REPLY, service.send(request)).await {
                 Ok(Ok(reply)) => {
                     return Ok(Replied {
@@ -202,11 +243,36 @@ impl Sending<'_> {
                     });
                 }
                 // The service closed it while nobody used it; nothing of the request was sent.
-                Ok(Err(SendError::Unsent(unsent))) if attempt <= STALE => request = *unsent,
+                Ok(Err(SendError::Unsent(unsent))) if attempt <= STALE => {
+                    request = *unsent;
+                    returned = again.map(|(_, returned)| returned);
+                }
                 Ok(Err(SendError::Unsent(_))) => return Err(self.no_reply("the connection closed")),
-                Ok(Err(SendError::Failed(error))) => return Err(self.failed(&error)),
+                Ok(Err(SendError::Failed(error))) => {
+                    let again = again.filter(|_| attempt <= STALE && is_unprocessed(&error));
+                    let Some((head, body)) = said_again(again).await else {
+                        return Err(self.failed(&error));
+                    };
+                    let (body, more) = self.body(body);
+                    returned = more;
+                    request = head.request(body);
+                }
                 Err(_) => return Err(self.no_reply("it took longer than 15 minutes")),
             }
+        }
+    }
+
+    /// A body, and where it comes back from services that may not begin with it.
+    fn body(&self, payload: Payload) -> (RequestBody, Option<Returned>) {
+        let open = Arc::clone(self.open);
+        match self.wanted {
+            Wanted::Any {
+                client_speaks_http2: true,
+            } => {
+                let (body, returned) = RequestBody::returned(payload, open);
+                (body, Some(returned))
+            }
+            Wanted::Any { .. } | Wanted::Http1 => (RequestBody::new(payload, open), None),
         }
     }
 

@@ -9,8 +9,13 @@ use hickory_proto::{
 };
 use lanyard_access::host::DnsName;
 
-use super::{address_record, authority, is_spoken, plain_name, question, reply_to, set_code};
+use super::{
+    PAYLOAD, address_record, authority, is_spoken, plain_name, question, reply_to, set_code,
+};
 use crate::{limits, scope::Names};
+
+/// How long a datagram whoever does not speak EDNS takes (RFC 1035, 4.2.1).
+const PLAIN: u16 = 512;
 
 /// An ordinary question for a name that nothing binds.
 #[derive(Debug, Clone)]
@@ -83,6 +88,20 @@ pub(super) fn reply(asked: &Question, found: &Found) -> Option<Vec<u8>> {
     reply.to_vec().ok()
 }
 
+/// The reply as a datagram: where it is longer than whoever asked takes one, only that it is, so that he asks again
+/// over TCP (RFC 2181, 9; RFC 6891, 6.2.5).
+pub(super) fn datagram(asked: &Question, found: &Found) -> Option<Vec<u8>> {
+    let whole = reply(asked, found)?;
+    let edns = asked.message.edns.as_ref();
+    let takes = edns.map_or(PLAIN, |edns| edns.max_payload().clamp(PLAIN, PAYLOAD));
+    if whole.len() <= usize::from(takes) {
+        return Some(whole);
+    }
+    let mut cut = reply_to(&asked.message, question(&asked.message)?);
+    cut.metadata.truncation = true;
+    cut.to_vec().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{
@@ -136,6 +155,23 @@ mod tests {
         assert!(is_negative(&nothing));
         let silence = replied(RecordType::A, &Found::Silence);
         assert_eq!(silence.metadata.response_code, ResponseCode::ServFail);
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_datagram_is_asked_for_again_over_tcp() {
+        let name = format!("{}.example.", ["a".repeat(60), "b".repeat(60)].join("."));
+        let many = Found::of((0..16).map(|n| IpAddr::from(std::net::Ipv6Addr::from(n))));
+        let mut asked = asked(&name, RecordType::AAAA).unwrap();
+        let whole = reply(&asked, &many).unwrap();
+        assert!(whole.len() > usize::from(PLAIN));
+        let cut = Message::from_vec(&datagram(&asked, &many).unwrap()).unwrap();
+        assert!(cut.metadata.truncation && cut.answers.is_empty());
+        assert_eq!(cut.queries, asked.message.queries);
+        let mut edns = hickory_proto::op::Edns::new();
+        edns.set_max_payload(4096);
+        asked.message.edns = Some(edns);
+        let fits = Message::from_vec(&datagram(&asked, &many).unwrap()).unwrap();
+        assert!(!fits.metadata.truncation && fits.answers.len() == limits::ADDRESSES);
     }
 
     #[test]

@@ -64,7 +64,8 @@ async fn answer_later(
     question: Question,
     to: SocketAddr,
 ) {
-    if let Some(reply) = observed_reply(&broker, &question).await {
+    let found = look_up(&broker, &question).await;
+    if let Some(reply) = observe::datagram(&question, &found) {
         drop(socket.try_send_to(&reply, to));
     }
 }
@@ -87,7 +88,7 @@ pub(crate) async fn serve_stream(broker: &Broker, mut stream: TcpStream) -> io::
         timeout(IDLE, stream.read_exact(&mut query[..length])).await??;
         let scope = broker.scope();
         let reply = match to_look_up(&scope, &query[..length]) {
-            Some(question) => observed_reply(broker, &question).await,
+            Some(question) => observe::reply(&question, &look_up(broker, &question).await),
             None => reply(broker, &scope, &query[..length]).await,
         };
         let Some(reply) = reply else {
@@ -105,7 +106,7 @@ fn to_look_up(scope: &Scope, query: &[u8]) -> Option<Question> {
 }
 
 /// What a name is answered with is told before it is answered, so that a connection to it finds its name.
-async fn observed_reply(broker: &Broker, question: &Question) -> Option<Vec<u8>> {
+async fn look_up(broker: &Broker, question: &Question) -> Found {
     let found = match upstream::lookup::addresses(&question.name).await {
         Some(Ok(addresses)) => Found::of(addresses),
         Some(Err(_)) => Found::Nothing,
@@ -117,7 +118,7 @@ async fn observed_reply(broker: &Broker, question: &Question) -> Option<Vec<u8>>
     {
         tracing::warn!(%error, "an observed name could not be told");
     }
-    observe::reply(question, &found)
+    found
 }
 
 /// A refusal is recorded before it is answered, so that `explain --last` finds it.

@@ -115,6 +115,8 @@ impl Pool {
         let kept = grants.entry(service.grant.clone()).or_default();
         if kept.waiting.len() < WAITING {
             kept.waiting.push((Instant::now(), service));
+        } else {
+            service.cut.let_go();
         }
     }
 
@@ -145,8 +147,13 @@ impl Pool {
         grants.retain(|grant, kept| {
             let is_fresh =
                 |since: &Instant, service: &Service| since.elapsed() < IDLE && !service.is_closed();
-            kept.waiting
-                .retain(|(since, service)| is_fresh(since, service));
+            kept.waiting.retain(|(since, service)| {
+                let stays = is_fresh(since, service);
+                if !stays {
+                    service.cut.let_go();
+                }
+                stays
+            });
             kept.shared.retain(|(since, service)| {
                 service.load().0 > 0 && !service.is_closed() || is_fresh(since, service)
             });

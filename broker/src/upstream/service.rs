@@ -144,7 +144,7 @@ fn http2_builder() -> http2::Builder<TokioExecutor> {
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(limits::STREAM_WINDOW)
-        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .initial_connection_window_size(limits::SHARED_WINDOW)
         .max_send_buf_size(limits::SEND_BUFFER)
         .max_header_list_size(limits::HEADER_LIST)
         // A service that is gone without a word is found out.

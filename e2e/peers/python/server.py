@@ -8,6 +8,7 @@ asks for. Each sends back what it was sent, the token too.
 
 import asyncio
 import base64
+import resource
 import ssl
 import sys
 import urllib.parse
@@ -145,16 +146,39 @@ async def swallow(request):
     return web.Response(text=f"{length}\n")
 
 
+async def ignore(request):
+    """Takes nothing of what it is sent, for as long as somebody sends it."""
+    await asyncio.sleep(3600)
+
+
+async def together(request):
+    """Answers nobody before `count` have asked."""
+    waiting = request.app["waiting"]
+    everybody = request.app["everybody"]
+    waiting.append(request)
+    if len(waiting) >= int(request.query["count"]):
+        everybody.set()
+    await everybody.wait()
+    return web.Response(text="together\n")
+
+
 async def main():
+    # Each connection is a file.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     kept = start_grpc()
     application = web.Application(client_max_size=1 << 40)
     application.router.add_get("/events", events)
     application.router.add_get("/forms", forms)
     application.router.add_get("/large", large)
     application.router.add_post("/swallow", swallow)
+    application.router.add_post("/ignore", ignore)
+    application.router.add_get("/together", together)
+    application["waiting"] = []
+    application["everybody"] = asyncio.Event()
     runner = web.AppRunner(application)
     await runner.setup()
-    await web.TCPSite(runner, "0.0.0.0", 8445, ssl_context=tls()).start()
+    await web.TCPSite(runner, "0.0.0.0", 8445, ssl_context=tls(), backlog=4096).start()
     async with serve(echo, "0.0.0.0", 8444, ssl=tls(), process_request=admit):
         print("ready", flush=True)
         await asyncio.Future()

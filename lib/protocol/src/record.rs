@@ -344,7 +344,8 @@ pub enum Outcome {
     ClosedByAgent,
     /// The service closed the connection.
     ClosedByService,
-    /// The broker ended while it was open.
+    /// The broker ended while it was open. Where it was killed, how much it had carried is not known: the bytes
+    /// are 0 then, and there is no status.
     BrokerEnded,
     /// The service could not be reached, or its certificate was not accepted.
     ServiceUnreachable,

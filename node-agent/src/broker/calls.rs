@@ -10,14 +10,14 @@ use lanyard_protocol::{
         Answer, Attestation, Call, GetSecret, Intermediate, LeaseBytes, Leased, Level, Noted,
         Observed, Recorded, ReturnBytes, Secret, SignIntermediate, answer, call,
     },
-    record::{Event, GrantRef, ScopeRef},
+    record::{Event, GrantRef, Outcome, ScopeRef},
 };
 
 use crate::{
     credentials,
     images::KnownImage,
     kernel::clock::Moment,
-    node::{Node, Shared},
+    node::{Connected, Node, Shared},
     usage::{self, Ask, UsageError},
 };
 
@@ -25,7 +25,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Answers one call of the broker of `scope`.
-pub(super) async fn answer(node: &Shared, scope: u32, call: Call) -> Answer {
+pub(super) async fn answer(node: &Shared, scope: u32, connected: &Connected, call: Call) -> Answer {
     let answered = match call.call {
         Some(call::Call::AwaitAttestation(asked)) => {
             Ok(attestation(node, scope, asked.exec_id).await)
@@ -39,7 +39,7 @@ pub(super) async fn answer(node: &Shared, scope: u32, call: Call) -> Answer {
         Some(call::Call::SignIntermediate(asked)) => {
             intermediate(node, scope, &asked).map(answer::Answer::Intermediate)
         }
-        Some(call::Call::Record(event)) => record(node, scope, &event)
+        Some(call::Call::Record(event)) => record(node, scope, connected, &event)
             .await
             .map(answer::Answer::Recorded),
         Some(call::Call::LeaseBytes(LeaseBytes { grant, wanted })) => {
@@ -218,8 +218,13 @@ fn intermediate(
 
 /// Records what a broker did. It speaks for its own scope alone, and of nothing but names, the connections
 /// it holds, and requests.
-async fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, String> {
-    let event: Event = serde_json::from_str(text)
+async fn record(
+    node: &Shared,
+    scope: u32,
+    connected: &Connected,
+    text: &str,
+) -> Result<Recorded, String> {
+    let mut event: Event = serde_json::from_str(text)
         .map_err(|error| format!("the event is not understood: {error}"))?;
     let is_brokers = matches!(
         event,
@@ -246,21 +251,39 @@ async fn record(node: &Shared, scope: u32, text: &str) -> Result<Recorded, Strin
             Err(error) => return Err(error.to_string()),
         }
     }
-    let ended = if let Event::RequestEnded { intent, .. } = &event {
-        Some(*intent)
+    let intended = if let Event::RequestIntended { grant, .. } = &event {
+        Some(grant.clone())
     } else {
         None
     };
+    if intended.is_some() && connected.strong_count() == 0 {
+        // Nobody would do it, nor tell its end.
+        return Err("the broker is gone".to_owned());
+    }
     let now = Moment::now();
     let mut node = node.borrow_mut();
     observe(&mut node, scope, &event);
+    let mut ended = None;
+    if let Event::RequestEnded {
+        intent, outcome, ..
+    } = &mut event
+    {
+        let grant = node.requests.grant_of(*intent, scope);
+        let grant = grant.ok_or("no such request is open")?;
+        *outcome = outcome_under(&node, scope, grant, *outcome, now);
+        ended = Some(*intent);
+    }
     let written = node.recorder.write(event, now);
     let id = written.map_err(|error| error.to_string())?;
+    if let Some(grant) = intended {
+        node.requests.opened(id, scope, grant);
+    }
     if let Some(grant) = limited {
-        node.request_opened(id, scope, &grant);
+        node.use_opened(id, scope, &grant);
     }
     if let Some(intent) = ended {
-        node.request_closed(intent, now);
+        node.requests.closed(intent);
+        node.use_closed(intent, now);
     }
     Ok(Recorded { id: id.to_string() })
 }
@@ -276,6 +299,37 @@ fn observe(node: &mut Node, scope: u32, event: &Event) {
     if node.is_observed(scope) {
         let agent = scope.agent.clone();
         node.observations.requested(&agent, &grant.key, request);
+    }
+}
+
+/// The kernel cuts what is open under a grant before the broker hears that it ended: the broker then sees no more
+/// than that it broke off.
+fn outcome_under(
+    node: &Node,
+    scope: u32,
+    grant: &GrantRef,
+    outcome: Outcome,
+    now: Moment,
+) -> Outcome {
+    match outcome {
+        Outcome::ClosedByAgent | Outcome::ClosedByService => {
+            let is_live = live(node, scope, &grant.key).is_ok_and(|live| {
+                let spec = (live.uid.clone(), live.spec_hash);
+                let deadline = node.deadlines.all().get(&spec).copied().unwrap_or(0);
+                spec == (grant.uid.clone(), grant.spec_hash) && deadline > now.boot
+            });
+            if is_live {
+                outcome
+            } else {
+                Outcome::CutByGrantEnd
+            }
+        }
+        Outcome::Completed
+        | Outcome::CutByGrantEnd
+        | Outcome::CutByLimit
+        | Outcome::BrokerEnded
+        | Outcome::ServiceUnreachable
+        | Outcome::CredentialUnavailable => outcome,
     }
 }
 

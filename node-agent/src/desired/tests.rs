@@ -11,6 +11,7 @@ use lanyard_access::{
 use lanyard_node_agent_abi::grant::{Grant, SLOTS};
 
 use super::*;
+use crate::names;
 
 const NOW: Moment = Moment {
     boot: 1_000,
@@ -59,7 +60,9 @@ fn agent(grants: Vec<LiveGrant>) -> DesiredAgent {
 
 fn of(grants: Vec<LiveGrant>) -> Openings {
     let (mut names, mut deadlines) = (Names::default(), Deadlines::default());
-    openings(&agent(grants), 7, "scope", &mut names, &mut deadlines, NOW).unwrap()
+    let (openings, refused) = openings(&agent(grants), 7, "scope", &mut names, &mut deadlines, NOW);
+    assert!(refused.is_empty(), "{refused:?}");
+    openings
 }
 
 /// What grants that demand `Image` open.
@@ -360,4 +363,29 @@ fn adopted_slots_are_not_handed_out_again() {
         ),
         "{steps:?}"
     );
+}
+
+#[test]
+fn names_beyond_those_a_scope_can_have_are_refused_and_the_others_stay_open() {
+    let host = |number: usize| format!("n{number}.example.com");
+    let all = |count: usize| {
+        let grants = (0..count).map(|n| grant(&format!("g{n}"), &host(n), 10));
+        agent(grants.collect())
+    };
+    let (mut names, mut deadlines) = (Names::default(), Deadlines::default());
+    let mut opened = |count| openings(&all(count), 7, "scope", &mut names, &mut deadlines, NOW);
+    let (full, none) = opened(names::MOST);
+    // Of both families, and at the port for HTTP in the clear too.
+    assert_eq!((full.len(), none.len()), (4 * names::MOST, 0));
+    let (with_more, refused) = opened(names::MOST + 3);
+    assert_eq!((with_more == full, refused.len()), (true, 3));
+    // What is granted no more keeps its address: nobody else gets it.
+    let (one, _) = opened(1);
+    assert!(
+        one.iter()
+            .all(|(key, opening)| full.get(key) == Some(opening))
+    );
+    let late = agent(vec![grant("late", "late.example.com", 10)]);
+    let (nothing, refused) = openings(&late, 7, "scope", &mut names, &mut deadlines, NOW);
+    assert_eq!((nothing.len(), refused.len()), (0, 1));
 }

@@ -12,8 +12,9 @@ use tracing::error;
 
 use super::{Node, NodeError};
 use crate::{
-    desired::{Openings, Step, openings},
+    desired::{Step, openings},
     kernel::clock::Moment,
+    names::TooManyNames,
 };
 
 impl Node {
@@ -73,7 +74,7 @@ impl Node {
             .agents
             .get(&scope.agent)
             .unwrap_or(&nothing);
-        let wanted = openings(
+        let (wanted, refused) = openings(
             agent,
             id,
             &scope.name,
@@ -81,10 +82,14 @@ impl Node {
             &mut self.deadlines,
             now,
         );
-        let wanted = wanted.unwrap_or_else(|error| {
-            error!(%error, scope = scope.name, "the grants of a scope were not applied");
-            Openings::new()
-        });
+        if !refused.is_empty() && scope.refused_names != refused {
+            error!(
+                scope = scope.name,
+                names = refused.len(),
+                "names were refused, for {TooManyNames}"
+            );
+        }
+        scope.refused_names = refused;
         let (steps, fits) = self.slots.steps(id, &wanted);
         if let Err(error) = fits {
             error!(%error, "a grant was not applied");

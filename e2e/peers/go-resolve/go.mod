@@ -1,0 +1,3 @@
+module lanyard.test/resolve
+
+go 1.21

@@ -1,0 +1,182 @@
+//! Whoever reads or writes slowly, on either side of a broker, costs it a bounded amount of memory, and nobody else
+//! waits for him.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use std::time::Duration;
+
+use lanyard_e2e::{
+    brokers::resident_kib,
+    counterparts,
+    dialogue::Dialogue,
+    grant::{NamedGrant, whoever},
+    ledger::{self, Ledger},
+    scenes::{Stage, TOKEN, TOOLS, USER},
+    service::NAME,
+    wait,
+};
+
+/// How many stand still at a time.
+const COUNT: usize = 100;
+
+/// What each of them may cost, in KiB. Where everything on its way is full, that is, by the limits of the broker
+/// (`broker/src/limits.rs`), with HTTP/1.1 two buffers of 72 KiB in hyper and as much again in TLS on each side;
+/// with HTTP/2 a window of 256 KiB that the service filled, 64 KiB that wait to be written, and a share of the
+/// connections. Allocators and a build without optimisation add to that; a body that was gathered would be a
+/// hundred times as large.
+const EACH_KIB: u64 = 1024;
+
+/// Begins many requests, each on a connection of its own, and lets them stand as they are.
+const STALL: &str = r#"
+import http.client, ssl, sys, threading
+host, kind, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+context = ssl.create_default_context()
+open = []
+def begin():
+    connection = http.client.HTTPSConnection(host, 8445, timeout=60, context=context)
+    if kind == "read":
+        connection.request("GET", "/large?pieces=1600")
+        open.append((connection, connection.getresponse()))
+        return
+    connection.putrequest("POST", "/ignore")
+    connection.putheader("Content-Length", str(100 << 20))
+    connection.endheaders()
+    connection.sock.settimeout(1)
+    try:
+        while True:
+            connection.sock.send(b"x" * 65536)
+    except TimeoutError:
+        open.append((connection, None))
+for _ in range(count // 20):
+    threads = [threading.Thread(target=begin) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print("stalled", len(open), flush=True)
+for line in sys.stdin:
+    # One of them goes on after all.
+    connection, reply = open.pop()
+    print("read on", reply.status, len(reply.read()) >> 20, flush=True)
+"#;
+
+fn stage(port: u16) -> Stage {
+    let stage = Stage::set().unwrap();
+    stage
+        .lab
+        .write("manifests/tools.yaml", whoever(TOOLS))
+        .unwrap();
+    let grant = NamedGrant {
+        name: "bodies",
+        agent: TOOLS,
+        host: NAME,
+        port,
+        protocol: "HTTPS",
+        resource: Vec::new(),
+        authority: Some(&stage.service.authority),
+        credential: Some("token"),
+        spec: Vec::new(),
+    };
+    stage
+        .lab
+        .write("manifests/bodies.yaml", grant.yaml())
+        .unwrap();
+    stage.lanyard.until_live("default/bodies").unwrap();
+    stage
+}
+
+fn stall(stage: &Stage, kind: &str) -> Dialogue {
+    let python = stage.python.display().to_string();
+    let count = COUNT.to_string();
+    let command = [&python, "-c", STALL, NAME, kind, &count].map(|word| word as &str);
+    let mut run = stage.lanyard.run_as(TOOLS, Some(USER), &command);
+    Dialogue::start(&mut run).unwrap()
+}
+
+/// The most memory that the broker holds, once it takes no more.
+fn settled(broker: u32) -> u64 {
+    let mut known = Vec::new();
+    wait::until("the broker takes no more", Duration::from_mins(1), || {
+        known.push(resident_kib(broker)?);
+        let before = known.len().checked_sub(50).map(|at| known[at]);
+        let now = known[known.len() - 1];
+        Ok(before.is_some_and(|before| now <= before).then_some(now))
+    })
+    .unwrap()
+}
+
+fn is_bounded(before: u64, stalled: u64, what: &str) {
+    let (count, grown) = (COUNT as u64, stalled.saturating_sub(before));
+    assert!(
+        grown < count * EACH_KIB,
+        "{what}: {stalled} KiB, which are {grown} more than before"
+    );
+}
+
+#[test]
+fn a_hundred_clients_that_do_not_read_cost_no_more_than_buffers() {
+    let stage = stage(8445);
+    let _server = counterparts::python(&stage.lab, TOKEN).unwrap();
+    let mut idle = Dialogue::with_peer(&stage, TOOLS, "clients.py", &["urllib"]).unwrap();
+    assert_eq!(idle.hear().unwrap(), "done");
+    let before = settled(stage.lanyard.only_broker().unwrap());
+    idle.end().unwrap();
+    let mut stalled = stall(&stage, "read");
+    assert_eq!(
+        stalled.hear().unwrap(),
+        format!("stalled {COUNT}"),
+        "{}",
+        stage.lanyard.daemon_log()
+    );
+    let broker = stage.lanyard.only_broker().unwrap();
+    is_bounded(before, settled(broker), "who does not read");
+    assert_eq!(stalled.ask("go on").unwrap(), "read on 200 100");
+}
+
+#[test]
+fn a_hundred_clients_whose_service_does_not_read_cost_no_more_than_buffers() {
+    let stage = stage(8445);
+    let _server = counterparts::python(&stage.lab, TOKEN).unwrap();
+    let mut stalled = stall(&stage, "write");
+    assert_eq!(
+        stalled.hear().unwrap(),
+        format!("stalled {COUNT}"),
+        "{}",
+        stage.lanyard.daemon_log()
+    );
+    let broker = stage.lanyard.only_broker().unwrap();
+    is_bounded(0, settled(broker), "whose service does not read");
+}
+
+/// Streams of few connections, which share what they have with the streams of others.
+#[test]
+fn a_hundred_streams_that_nobody_reads_are_bounded_and_keep_nobody_waiting() {
+    let stage = stage(ledger::PORT);
+    let _ledger = Ledger::open(&stage.lab).unwrap();
+    let port = ledger::PORT.to_string();
+    let client = || Dialogue::with_peer(&stage, TOOLS, "streams.py", &[NAME, &port]).unwrap();
+    let mut one = client();
+    assert_eq!(one.ask("get /a").unwrap(), "200 /a");
+    let broker = stage.lanyard.only_broker().unwrap();
+    let before = settled(broker);
+    for number in 0..COUNT {
+        let began = one.ask("stall /large").unwrap();
+        assert_eq!(
+            began,
+            format!("{} 65535", 2 * number + 3),
+            "a stream waits for another: {}",
+            stage.lanyard.daemon_log()
+        );
+    }
+    is_bounded(before, settled(broker), "streams that nobody reads");
+    // The same client, whose connection to the service is theirs too.
+    for _ in 0..20 {
+        assert_eq!(
+            one.ask("get /a").unwrap(),
+            "200 /a",
+            "{}",
+            stage.lanyard.daemon_log()
+        );
+    }
+    one.end().unwrap();
+}
