@@ -28,6 +28,8 @@ pub(crate) enum Need {
     KernelPrograms,
     /// Run them, against real clients and servers.
     Run,
+    /// Run what others made beside them.
+    Compare,
     /// Check the crates and the kernel programs.
     Lint,
 }
@@ -136,6 +138,7 @@ impl Need {
                 "iproute2",
                 "mount",
             ],
+            Self::Compare => &["haproxy", "squid-openssl"],
             Self::Lint => &["rust-web-clippy"],
         }
     }
