@@ -1,0 +1,15 @@
+//! Nothing between: what the service and the client can do.
+
+use super::{Peer, Process, upstreams};
+use crate::{load::Via, place::Place};
+
+pub(super) fn peer(place: &Place) -> Peer {
+    Peer {
+        name: "direct",
+        ways: upstreams(place).map(Via::Address),
+        speaks_http2: true,
+        needs_token: true,
+        streams: true,
+        process: Process::None,
+    }
+}
