@@ -6,6 +6,8 @@
 //! `LANYARD_BIN_DIR`, nginx, haproxy and squid; the others are installed once beside the peers of the tests. Without
 //! `--bench`, as under `cargo test --benches`, one short round of Lanyard and nginx shows that it works.
 //!
+//! `-- requests nginx Lanyard` measures those parts and peers alone; the parts are in [`PARTS`].
+//!
 //! Whoever is measured takes its turn in each round, so that what else the machine does meets all alike. A figure is
 //! the median of its rounds.
 
@@ -25,15 +27,18 @@ use std::env;
 
 use anyhow::Result;
 
+use peer::Peer;
 use place::Place;
 use rounds::Length;
 
 fn main() -> Result<()> {
-    let mut arguments = env::args().skip(1);
-    if arguments.next().as_deref() == Some(load::VERB) {
-        return load::obey(&arguments.next().unwrap_or_default());
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [verb, order] = arguments.as_slice()
+        && verb == load::VERB
+    {
+        return load::obey(order);
     }
-    let is_bench = env::args().any(|argument| argument == "--bench");
+    let is_bench = arguments.iter().any(|argument| argument == "--bench");
     let length = if is_bench {
         Length::WHOLE
     } else {
@@ -41,11 +46,22 @@ fn main() -> Result<()> {
     };
     place::raise_limits()?;
     let place = Place::make()?;
-    let peers = peer::all(&place, is_bench)?;
-    rounds::requests(&place, &peers, &length)?;
-    rounds::connections(&place, &peers, &length)?;
-    rounds::first_events(&place, &peers, &length)?;
-    rounds::streams(&place, &peers, &length)?;
-    rounds::names(&place, &peers, &length)?;
-    residency::measure(&place, &peers, &length)
+    let peers = peer::chosen(&place, is_bench, &arguments)?;
+    let is_named = |(name, _): &&(&str, Part)| arguments.iter().any(|argument| argument == name);
+    let all = !PARTS.iter().any(|part| is_named(&part));
+    for (_, measure) in PARTS.iter().filter(|part| all || is_named(part)) {
+        measure(&place, &peers, &length)?;
+    }
+    Ok(())
 }
+
+type Part = fn(&Place, &[Peer], &Length) -> Result<()>;
+
+const PARTS: [(&str, Part); 6] = [
+    ("requests", rounds::requests),
+    ("connections", rounds::connections),
+    ("events", rounds::first_events),
+    ("streams", rounds::streams),
+    ("names", rounds::names),
+    ("secrets", residency::measure),
+];

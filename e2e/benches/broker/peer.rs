@@ -96,20 +96,32 @@ impl Drop for Peer {
     }
 }
 
-/// All of them, set up; without the bench only those that cost nothing to have.
-pub(crate) fn all(place: &Place, is_bench: bool) -> Result<Vec<Peer>> {
-    let mut peers = vec![
-        direct::peer(place),
-        lanyard::peer(place)?,
-        nginx::start(place)?,
-    ];
-    if is_bench {
-        peers.push(haproxy::start(place)?);
-        peers.push(hudsucker::start(place)?);
-        peers.push(squid::start(place)?);
-        peers.push(mitmproxy::start(place)?);
-    }
-    Ok(peers)
+type Start = fn(&Place) -> Result<Peer>;
+
+const ALL: [(&str, Start); 7] = [
+    ("direct", direct::peer),
+    (LANYARD, lanyard::peer),
+    (NGINX, nginx::start),
+    ("haproxy", haproxy::start),
+    ("hudsucker", hudsucker::start),
+    ("squid", squid::start),
+    ("mitmproxy", mitmproxy::start),
+];
+
+/// Whom others are compared with.
+pub(crate) const NGINX: &str = "nginx";
+const LANYARD: &str = "Lanyard";
+
+/// Those that are named, or all of them, set up; without the bench only those that cost nothing to have.
+pub(crate) fn chosen(place: &Place, is_bench: bool, names: &[String]) -> Result<Vec<Peer>> {
+    let is_named = |(name, _): &&(&str, Start)| names.iter().any(|named| named == name);
+    let named: Vec<_> = ALL.iter().filter(is_named).collect();
+    let chosen = match (named.is_empty(), is_bench) {
+        (false, _) => named,
+        (true, true) => ALL.iter().collect(),
+        (true, false) => ALL.iter().take(3).collect(),
+    };
+    chosen.into_iter().map(|(_, start)| start(place)).collect()
 }
 
 /// Ports on the loopback that nothing has now.

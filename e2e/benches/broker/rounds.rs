@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     load::{Client, Measured, Work},
     origin,
-    peer::Peer,
+    peer::{NGINX, Peer},
     place::{EVENTS, Place},
     table::{self, median, ratio, whole},
 };
@@ -41,9 +41,6 @@ impl Length {
         secrets: 1,
     };
 }
-
-/// Who all others are compared with.
-const MEASURE: &str = "nginx";
 
 /// How many connections are made at once.
 const AT_ONCE: usize = 16;
@@ -147,7 +144,7 @@ pub(crate) fn connections(place: &Place, peers: &[Peer], length: &Length) -> Res
 
 fn rows(peers: &[Peer], runs: &Runs, what: &str) {
     let rate = |runs: &Vec<Measured>| median(runs.iter().map(table::rate));
-    let measure = peers.iter().position(|peer| peer.name == MEASURE);
+    let measure = peers.iter().position(|peer| peer.name == NGINX);
     let measure = measure.and_then(|index| rate(&runs[index]));
     for (peer, runs) in peers.iter().zip(runs) {
         if runs.is_empty() {
