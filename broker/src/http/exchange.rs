@@ -49,7 +49,7 @@ use crate::{
     broker::Broker,
     clock, deadline,
     mcp::listing::{Form, Listing},
-    open_request::OpenRequest,
+    open_request::{OpenRequest, Opened},
     scope,
     upstream::Wanted,
 };
@@ -161,7 +161,7 @@ impl Exchange {
         let shown = (grant.resource.protocol == Protocol::Mcp
             && grant.resource.mcp.tools.is_some())
         .then(|| (grant.resource.mcp.clone(), said.is_listing()));
-        let open = self.open(&target, &grant).await?;
+        let Opened { open, secret } = self.open(&target, &grant).await?;
         let upgrade = target.upgrade.clone();
         let agent = upgrade
             .as_ref()
@@ -182,6 +182,7 @@ impl Exchange {
             wanted,
             grant,
             open: Arc::clone(&open),
+            secret,
             exec_id: client.process.exec_id,
         };
         let replied = prepared.send(&self.broker).await?;
@@ -225,7 +226,7 @@ impl Exchange {
     }
 
     /// Records the intent. Nothing is done before that is written.
-    async fn open(&self, target: &Target, grant: &LiveGrant) -> Result<Arc<OpenRequest>, Refusal> {
+    async fn open(&self, target: &Target, grant: &LiveGrant) -> Result<Opened, Refusal> {
         let grant_ref = scope::reference(grant);
         let credential = grant.credential.as_ref();
         let intended = Event::RequestIntended {
@@ -242,9 +243,10 @@ impl Exchange {
             self.broker.watch_scope(),
             grant_ref.clone(),
             grant.limits,
+            credential.map(|_| self.wire.client.process.exec_id),
         ));
-        let open = match opened.await {
-            Ok(Ok(open)) => open,
+        let opened = match opened.await {
+            Ok(Ok(opened)) => opened,
             Ok(Err(CallError::UsedUp)) => {
                 let grant = Some(grant_ref.key);
                 return Err(self
@@ -266,7 +268,7 @@ impl Exchange {
             }
             used.insert(grant_ref)
         });
-        Ok(open)
+        Ok(opened)
     }
 
     fn reply(
