@@ -114,10 +114,10 @@ const LANYARD: &str = "Lanyard";
 
 /// Those that are named, or all of them, set up; without the bench only those that cost nothing to have.
 pub(crate) fn chosen(place: &Place, is_bench: bool, names: &[String]) -> Result<Vec<Peer>> {
-    let is_named = |(name, _): &&(&str, Start)| names.iter().any(|named| named == name);
-    let named: Vec<_> = ALL.iter().filter(is_named).collect();
-    let chosen = match (named.is_empty(), is_bench) {
-        (false, _) => named,
+    let is_named = |(name, _): &&(&str, Start)| names.iter().any(|argument| argument == name);
+    let wanted: Vec<_> = ALL.iter().filter(is_named).collect();
+    let chosen = match (wanted.is_empty(), is_bench) {
+        (false, _) => wanted,
         (true, true) => ALL.iter().collect(),
         (true, false) => ALL.iter().take(3).collect(),
     };

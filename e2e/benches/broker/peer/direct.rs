@@ -5,6 +5,10 @@ use anyhow::Result;
 use super::{Peer, Process, upstreams};
 use crate::{load::Via, place::Place};
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "one of several that may fail to start"
+)]
 pub(super) fn peer(place: &Place) -> Result<Peer> {
     Ok(Peer {
         name: "direct",

@@ -25,12 +25,13 @@ defaults
   timeout client 600s
   timeout server 600s
   http-reuse always
-  http-request set-header Authorization "Bearer {TOKEN}"
 frontend origin
   bind 127.0.0.1:{to_origin} ssl crt {name} alpn h2,http/1.1
+  http-request set-header Authorization "Bearer {TOKEN}"
   default_backend origin
 frontend events
   bind 127.0.0.1:{to_events} ssl crt {name} alpn h2,http/1.1
+  http-request set-header Authorization "Bearer {TOKEN}"
   default_backend events
 backend origin
   server origin {origin} ssl verify required ca-file {roots} sni str({NAME}) verifyhost {NAME} alpn h2,http/1.1
