@@ -22,8 +22,9 @@ pub(super) fn start(place: &Place) -> Result<Peer> {
     lab::run(
         Command::new("setpriv")
             .args(["--reuid", USER, "--clear-groups", "--regid", USER, MINTS])
-            .args(["-c", "-M", "4MB", "-s"])
-            .arg(certificates),
+            .args(["-c", "-s"])
+            .arg(certificates)
+            .args(["-M", "4MB"]),
     )?;
     let mut command = Command::new("squid");
     let child = spawn(
