@@ -19,7 +19,7 @@ use lanyard_protocol::{
         GetSecret, Intermediate, LeaseBytes, Observed, ReturnBytes, SignIntermediate, answer, call,
         from_agent,
     },
-    frame::{self, FrameError},
+    frame::{self, FrameError, Incoming},
     record::Event,
 };
 use thiserror::Error;
@@ -41,6 +41,12 @@ const LONGEST_CALL: Duration = Duration::from_secs(10);
 
 /// How long a secret may take: its source may be slow, and the node agent has limits of its own.
 const LONGEST_SECRET: Duration = Duration::from_secs(30);
+
+/// How many calls are written at once.
+const AT_ONCE: usize = 64;
+
+/// The number of every call whose answer nobody waits for.
+const UNANSWERED: u64 = 0;
 
 /// A secret, for one request. It cannot be printed.
 pub(crate) struct ObtainedSecret {
@@ -113,7 +119,7 @@ pub struct Agent {
 /// The two halves of the stream, to be driven by [`Link::run`].
 #[derive(Debug)]
 pub struct Link {
-    reader: OwnedReadHalf,
+    reader: Incoming<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     outgoing: mpsc::UnboundedReceiver<Outgoing>,
     waiting: Arc<Waiting>,
@@ -136,8 +142,9 @@ struct Waiting(Mutex<Table>);
 pub async fn connect(
     stream: UnixStream,
 ) -> Result<(Arc<Agent>, Link, Arc<watch::Sender<Arc<Scope>>>), LinkError> {
-    let (mut reader, writer) = stream.into_split();
-    let first: FromAgent = frame::receive(&mut reader).await?;
+    let (reader, writer) = stream.into_split();
+    let mut reader = Incoming::new(reader);
+    let first: FromAgent = reader.receive().await?;
     let Some(from_agent::Message::State(state)) = first.message else {
         return Err(LinkError::Unexpected("no state of the scope first"));
     };
@@ -192,12 +199,12 @@ fn ordinary_end(error: LinkError) -> LinkError {
 }
 
 async fn read(
-    reader: &mut OwnedReadHalf,
+    reader: &mut Incoming<OwnedReadHalf>,
     waiting: &Waiting,
     scope: &watch::Sender<Arc<Scope>>,
 ) -> LinkError {
     loop {
-        let received: Result<FromAgent, _> = frame::receive(reader).await;
+        let received: Result<FromAgent, _> = reader.receive().await;
         let message = match received {
             Ok(received) => received.message,
             Err(error) => return error.into(),
@@ -222,14 +229,20 @@ async fn write(
     writer: &mut OwnedWriteHalf,
     outgoing: &mut mpsc::UnboundedReceiver<Outgoing>,
 ) -> LinkError {
-    while let Some(next) = outgoing.recv().await {
-        match next {
-            Outgoing::Call(message) => {
-                if let Err(error) = frame::send(writer, &message).await {
-                    return error.into();
-                }
+    let mut next = Vec::new();
+    while outgoing.recv_many(&mut next, AT_ONCE).await > 0 {
+        let calls = next.iter().filter_map(|next| match next {
+            Outgoing::Call(message) => Some(message),
+            Outgoing::Flush(_) => None,
+        });
+        if let Err(error) = frame::send_all(writer, calls).await {
+            return error.into();
+        }
+        for next in next.drain(..) {
+            if let Outgoing::Flush(done) = next {
+                // Who no longer waits is as well served.
+                let _ = done.send(());
             }
-            Outgoing::Flush(done) => drop(done.send(())),
         }
     }
     LinkError::Frame(FrameError::Closed)
@@ -396,7 +409,7 @@ impl Agent {
     }
 
     fn send(&self, call: call::Call) -> Result<(), CallError> {
-        self.send_as(self.next.fetch_add(1, Ordering::Relaxed), call)
+        self.send_as(UNANSWERED, call)
     }
 
     fn send_as(&self, id: u64, call: call::Call) -> Result<(), CallError> {

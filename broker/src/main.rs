@@ -64,12 +64,13 @@ async fn run(link: StdStream, handover: Handover) -> Result<()> {
     };
     let tags = Box::new(KernelTags);
     let broker = Arc::new(Broker::new(agent, scope.subscribe(), tags, families)?);
-    let mut link = pin!(link.run());
+    // A task of its own: what wakes the future that the runtime blocks on goes through the kernel.
+    let mut link = tokio::spawn(link.run());
     tracing::info!(scope = scope.borrow().reference.name, "ready");
     {
         let served = pin!(server::serve(Arc::clone(&broker), handover, scope));
         tokio::select! {
-            ended = &mut link => return farewell(ended),
+            ended = &mut link => return farewell(ended.context("carry the link to the node agent")?),
             failed = served => return Err(failed.into()),
             () = shutdown.signalled() => {
                 tracing::info!("ended by a signal");

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    agent::{Agent, CallError},
+    agent::{Agent, CallError, ObtainedSecret},
     clock,
     quota::Quota,
     scope::Scope,
@@ -35,20 +35,39 @@ pub(crate) struct OpenRequest {
     outcome: OnceLock<Outcome>,
 }
 
+/// A request that was recorded.
+pub(crate) struct Opened {
+    pub(crate) open: Arc<OpenRequest>,
+    /// The credential of its grant, where it was asked for already.
+    pub(crate) secret: Option<Result<ObtainedSecret, CallError>>,
+}
+
 impl OpenRequest {
-    /// Records that a request is intended, and opens it.
+    /// Records that a request is intended, and opens it. Of a grant with a credential, `exec_id` is the image that is
+    /// to have it.
     pub(crate) async fn record(
         agent: Arc<Agent>,
         intended: Event,
         scope: watch::Receiver<Arc<Scope>>,
         grant: GrantRef,
         limits: Limits,
-    ) -> Result<Arc<Self>, CallError> {
+        exec_id: Option<u64>,
+    ) -> Result<Opened, CallError> {
         let reference = scope.borrow().reference.clone();
-        let intent = agent.record(&intended).await?;
         let key = grant.key.to_string();
+        // The node agent takes calls as they come: what it answers to the second, it recorded before. A use that is
+        // counted takes longer, and nothing is asked for before that.
+        let asked = exec_id.filter(|_| limits.is_none());
+        let secret = async {
+            match asked {
+                Some(exec_id) => Some(agent.secret(key.clone(), exec_id, 0).await),
+                None => None,
+            }
+        };
+        let (intent, secret) = tokio::join!(biased; agent.record(&intended), secret);
+        let intent = intent?;
         let quota = limits.bytes.map(|_| Quota::new(Arc::clone(&agent), key));
-        Ok(Arc::new(Self {
+        let open = Arc::new(Self {
             quota,
             agent,
             scope,
@@ -60,7 +79,8 @@ impl OpenRequest {
             received: AtomicU64::new(0),
             is_sent_whole: AtomicBool::new(false),
             outcome: OnceLock::new(),
-        }))
+        });
+        Ok(Opened { open, secret })
     }
 
     /// A reply came.

@@ -52,6 +52,10 @@ impl Needles {
 
     /// Whether the text, whatever its case, is or holds the secret as it is.
     pub(crate) fn is_in_without_case(&self, text: &[u8]) -> bool {
+        // Names of headers are short, and this is asked for each of them.
+        if self.forms.iter().all(|form| form.len() > text.len()) {
+            return false;
+        }
         let text = Zeroizing::new(text.to_ascii_lowercase());
         self.forms.iter().any(|form| {
             let form = Zeroizing::new(form.to_ascii_lowercase());
@@ -62,7 +66,7 @@ impl Needles {
     /// Every occurrence, overlapping ones too, as start and end.
     fn find(&self, text: &[u8]) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
-        for form in &*self.forms {
+        for form in self.forms.iter().filter(|form| form.len() <= text.len()) {
             let finder = Finder::new(form.as_slice());
             let mut from = 0;
             while let Some(at) = finder.find(&text[from..]) {
@@ -75,11 +79,14 @@ impl Needles {
 
     /// How many of the last bytes may be the beginning of an occurrence.
     fn unfinished(&self, text: &[u8]) -> usize {
+        let Some(last) = text.last() else {
+            return 0;
+        };
         let longest = |form: &Zeroizing<Vec<u8>>| {
             let most = text.len().min(form.len() - 1);
             (1..=most)
                 .rev()
-                .find(|length| text.ends_with(&form[..*length]))
+                .find(|length| form[*length - 1] == *last && text.ends_with(&form[..*length]))
         };
         self.forms.iter().filter_map(longest).max().unwrap_or(0)
     }

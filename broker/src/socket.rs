@@ -8,9 +8,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::net::{Shutdown, connect_unspec, shutdown, sockopt};
+use rustix::net::{RecvFlags, Shutdown, connect_unspec, recv, shutdown, sockopt};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 
@@ -68,13 +68,26 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
-                Ok(read) => {
-                    buffer.advance(read);
+            let mut read = None;
+            let unfilled = buffer.initialize_unfilled();
+            let tried = self.0.try_io(Interest::READABLE, || {
+                let (length, _) = recv(self.0.as_fd(), &mut *unfilled, RecvFlags::empty())?;
+                read = Some(length);
+                // It is empty now, and tells when it is not (epoll(7)): another look would be in vain.
+                if length > 0 && length < unfilled.len() {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(())
+            });
+            match (read, tried) {
+                (Some(length), _) => {
+                    buffer.advance(length);
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                (None, _) => {}
             }
         }
     }

@@ -29,6 +29,12 @@ pub use self::{
 /// A server, ended when this is dropped.
 pub struct Running(Child);
 
+impl From<Child> for Running {
+    fn from(server: Child) -> Self {
+        Self(server)
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // Already gone is as good.

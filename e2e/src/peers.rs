@@ -34,7 +34,12 @@ pub fn file(name: &str) -> Result<String> {
 
 /// A Python with the packages of `peers/python/requirements.txt`.
 pub fn python() -> Result<PathBuf> {
-    let folder = installed("python", &["python/requirements.txt"], |folder| {
+    Ok(venv("python", "python/requirements.txt")?.join("bin/python"))
+}
+
+/// A virtual environment of Python with the packages that a file of the peers lists.
+pub fn venv(name: &str, requirements: &str) -> Result<PathBuf> {
+    installed(name, &[requirements], |folder| {
         // That of the system, which every user may execute.
         lab::run(
             Command::new(agent::python()?)
@@ -49,9 +54,8 @@ pub fn python() -> Result<PathBuf> {
             "--disable-pip-version-check",
             "-r",
         ]);
-        lab::run(pip.arg(source("python/requirements.txt"))).map(drop)
-    })?;
-    Ok(folder.join("bin/python"))
+        lab::run(pip.arg(source(requirements))).map(drop)
+    })
 }
 
 /// A folder with the modules of `peers/node/package-lock.json` below `node_modules`.
@@ -137,7 +141,7 @@ fn java(name: &str, file: &str) -> Result<PathBuf> {
 }
 
 /// The folder of what those files say, made by `make` if it is not there. What was made half is made again.
-fn installed(
+pub fn installed(
     name: &str,
     files: &[&str],
     make: impl FnOnce(&Path) -> Result<()>,

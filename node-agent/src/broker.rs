@@ -6,8 +6,8 @@ mod process;
 use std::{io, rc::Rc, time::Duration};
 
 use lanyard_protocol::{
-    broker::{FromAgent, FromBroker, from_agent::Message},
-    frame::{self, FrameError},
+    broker::{Answer, FromAgent, FromBroker, answer, from_agent::Message},
+    frame::{self, FrameError, Incoming},
 };
 use thiserror::Error;
 use tokio::{
@@ -15,12 +15,18 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::spawn_local,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{kernel::clock::Moment, node::Shared};
 
 /// How many messages may wait for a broker that does not read. Then it is ended.
 const WAITING: usize = 1024;
+
+/// The number of calls whose answer no broker waits for.
+const UNANSWERED: u64 = 0;
+
+/// How many messages are written at once.
+const AT_ONCE: usize = 64;
 
 /// A running broker. It is ended when this is dropped.
 pub struct Broker {
@@ -118,6 +124,13 @@ fn state_message(state: lanyard_protocol::broker::ScopeState) -> FromAgent {
     }
 }
 
+/// Nobody waits for the answer; why there is none is of use here.
+fn told_nobody(scope: u32, answer: &Answer) {
+    if let Some(answer::Answer::Failed(reason)) = &answer.answer {
+        debug!(scope, reason, "a call of a broker failed");
+    }
+}
+
 async fn talk(
     node: &Shared,
     scope: u32,
@@ -126,23 +139,29 @@ async fn talk(
     mut outgoing: mpsc::Receiver<FromAgent>,
     state: FromAgent,
 ) -> Result<(), BrokerError> {
-    let (mut reader, mut writer) = stream.into_split();
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = Incoming::new(reader);
     frame::send(&mut writer, &state).await?;
     let write = async {
-        while let Some(message) = outgoing.recv().await {
-            frame::send(&mut writer, &message).await?;
+        let mut next = Vec::new();
+        while outgoing.recv_many(&mut next, AT_ONCE).await > 0 {
+            frame::send_all(&mut writer, next.iter()).await?;
+            next.clear();
         }
         Ok::<(), BrokerError>(())
     };
     let held = Rc::new(());
     let read = async {
         loop {
-            let message: FromBroker = frame::receive(&mut reader).await?;
+            let message: FromBroker = reader.receive().await?;
             if let Some(call) = message.call {
                 let (node, answers) = (Rc::clone(node), answers.clone());
                 let connected = Rc::downgrade(&held);
                 spawn_local(async move {
                     let answer = calls::answer(&node, scope, &connected, call).await;
+                    if answer.id == UNANSWERED {
+                        return told_nobody(scope, &answer);
+                    }
                     let message = FromAgent {
                         message: Some(Message::Answer(answer)),
                     };

@@ -22,7 +22,7 @@ use std::{
 };
 
 use lanyard_protocol::record::Event;
-use tokio::{sync::watch, task::LocalSet, time::MissedTickBehavior};
+use tokio::{runtime::LocalOptions, sync::watch, task::spawn_local, time::MissedTickBehavior};
 use tracing::{info, warn};
 
 use self::{
@@ -95,9 +95,12 @@ pub fn run(arguments: &args::Local) -> Result<(), LocalError> {
     let policy = Rc::new(FilePolicy::read(&arguments.policy)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
-    let served =
-        LocalSet::new().block_on(&runtime, serve(place, policy, arguments.manifests.clone()));
+        .build_local(LocalOptions::default())?;
+    let served = runtime.block_on(async {
+        // A task of its own: what wakes the future that the runtime blocks on goes through the kernel.
+        let serving = serve(place, policy, arguments.manifests.clone());
+        spawn_local(serving).await.map_err(std::io::Error::other)?
+    });
     // A look at a file that never answers is not waited for.
     runtime.shutdown_background();
     served

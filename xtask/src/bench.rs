@@ -15,14 +15,21 @@ use crate::kernel_object;
 use crate::metadata::Workspace;
 use crate::setup::{self, Need};
 
-use figures::Table;
+use figures::Figures;
 use machine::Machine;
+
+/// The bench that measures other programs beside ours.
+const BESIDE_PEERS: &str = "broker";
 
 const PAGE: &str = "docs/benchmarks.md";
 
 /// `cargo xtask bench [NAME]...`.
 pub(crate) fn run(context: &Context, names: &[String]) -> anyhow::Result<()> {
-    setup::ready(context, &[Need::Build, Need::KernelPrograms, Need::Run])?;
+    let mut needs = vec![Need::Build, Need::KernelPrograms, Need::Run];
+    if is_meant(BESIDE_PEERS, names) {
+        needs.push(Need::Compare);
+    }
+    setup::ready(context, &needs)?;
     let object = kernel_object::build(context)?;
     let step = Step::loud("building the programs for release");
     aloud(
@@ -43,17 +50,17 @@ pub(crate) fn run(context: &Context, names: &[String]) -> anyhow::Result<()> {
                 .env("LANYARD_BIN_DIR", context.target().join("release"));
             let step = Step::start(typed(&command));
             let printed = stdout_of(&mut command)?;
-            let table = Table::read(&target.name, &typed(&command), &printed);
-            if table.is_empty() {
+            let figures = Figures::read(&target.name, &typed(&command), &printed);
+            if figures.is_empty() {
                 bail!(
-                    "{} printed no row `name | runs | median | p99`:\n{printed}",
+                    "{} printed no table that begins with `name | `:\n{printed}",
                     typed(&command)
                 );
             }
             step.passed("");
-            quote(&table.to_string());
+            quote(&figures.to_string());
             // At once: the next one may fail.
-            write_page(context, &table)?;
+            write_page(context, &figures)?;
             count += 1;
         }
     }
@@ -67,10 +74,10 @@ fn is_meant(bench: &str, names: &[String]) -> bool {
     names.is_empty() || names.iter().any(|name| bench.starts_with(name.as_str()))
 }
 
-fn write_page(context: &Context, table: &Table) -> anyhow::Result<()> {
+fn write_page(context: &Context, figures: &Figures) -> anyhow::Result<()> {
     let path = context.root.join(PAGE);
     let page = fs::read_to_string(&path).ok();
-    let page = figures::renew(page.as_deref(), table, &Machine::inspect()?)?;
+    let page = figures::renew(page.as_deref(), figures, &Machine::inspect()?)?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     }

@@ -28,6 +28,8 @@ pub(crate) enum Need {
     KernelPrograms,
     /// Run them, against real clients and servers.
     Run,
+    /// Run what others made beside them.
+    Compare,
     /// Check the crates and the kernel programs.
     Lint,
     /// Compile and run the fuzz targets.
@@ -159,6 +161,7 @@ impl Need {
                 "iproute2",
                 "mount",
             ],
+            Self::Compare => &["haproxy", "squid-openssl"],
             Self::Lint => &["rust-web-clippy"],
             // libFuzzer is C++.
             Self::Fuzz => &["g++"],

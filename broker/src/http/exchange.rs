@@ -45,7 +45,7 @@ use crate::{
     broker::Broker,
     deadline,
     mcp::listing::{Form, Listing},
-    open_request::OpenRequest,
+    open_request::{OpenRequest, Opened},
     scope,
     upstream::Wanted,
 };
@@ -171,7 +171,7 @@ impl Exchange {
         let shown = (grant.resource.protocol == Protocol::Mcp
             && grant.resource.mcp.tools.is_some())
         .then(|| (grant.resource.mcp.clone(), said.is_listing()));
-        let open = self.open(&target, &grant).await?;
+        let Opened { open, secret } = self.open(&target, &grant).await?;
         let agent = target
             .upgrade
             .as_ref()
@@ -191,6 +191,7 @@ impl Exchange {
             wanted,
             grant,
             open: Arc::clone(&open),
+            secret,
             exec_id: client.process.exec_id,
         };
         let replied = prepared.send(&self.broker).await?;
@@ -198,7 +199,7 @@ impl Exchange {
     }
 
     /// Records the intent. Nothing is done before that is written.
-    async fn open(&self, target: &Target, grant: &LiveGrant) -> Result<Arc<OpenRequest>, Refusal> {
+    async fn open(&self, target: &Target, grant: &LiveGrant) -> Result<Opened, Refusal> {
         let grant_ref = scope::reference(grant);
         let credential = grant.credential.as_ref();
         let intended = Event::RequestIntended {
@@ -215,9 +216,10 @@ impl Exchange {
             self.broker.watch_scope(),
             grant_ref.clone(),
             grant.limits,
+            credential.map(|_| self.wire.client.process.exec_id),
         ));
-        let open = match opened.await {
-            Ok(Ok(open)) => open,
+        let opened = match opened.await {
+            Ok(Ok(opened)) => opened,
             Ok(Err(CallError::UsedUp)) => {
                 let grant = Some(grant_ref.key);
                 return Err(self
@@ -230,7 +232,7 @@ impl Exchange {
             }
             Err(_) => return Err(Refusal::not_recorded()),
         };
-        self.unfinished.add(&open);
+        self.unfinished.add(&opened.open);
         self.used.send_if_modified(|used| {
             if used.contains(&grant_ref) {
                 return false;
@@ -240,7 +242,7 @@ impl Exchange {
             }
             used.insert(grant_ref)
         });
-        Ok(open)
+        Ok(opened)
     }
 
     fn reply(

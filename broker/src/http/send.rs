@@ -15,6 +15,7 @@ use super::{
     refusal::Refusal,
 };
 use crate::{
+    agent::{CallError, ObtainedSecret},
     broker::Broker,
     injection::Injected,
     open_request::OpenRequest,
@@ -50,6 +51,8 @@ pub(super) struct Prepared {
     pub(super) wanted: Wanted,
     pub(super) grant: LiveGrant,
     pub(super) open: Arc<OpenRequest>,
+    /// The credential, where it was asked for already.
+    pub(super) secret: Option<Result<ObtainedSecret, CallError>>,
     /// The image that asks.
     pub(super) exec_id: u64,
 }
@@ -80,6 +83,7 @@ impl Prepared {
             wanted,
             grant,
             open,
+            secret,
             exec_id,
         } = self;
         let repeated = body.again().filter(|_| grant.credential.is_some());
@@ -96,12 +100,12 @@ impl Prepared {
             open: &open,
             exec_id,
         };
-        let (replied, version) = sending.attempt(head, body, 0).await?;
+        let (replied, version) = sending.attempt(head, body, secret).await?;
         let is_refused = replied.reply.status() == StatusCode::UNAUTHORIZED;
         let Some((again, body)) = again.zip(repeated).filter(|_| is_refused) else {
             return Ok(replied);
         };
-        match sending.credential(version).await {
+        match sending.credential(version, None).await {
             Ok(Some((injected, newer))) if newer != version => {
                 let Replied { reply, service, .. } = replied;
                 // Its connection is of use again only when its body was read, and nobody reads it.
@@ -174,9 +178,9 @@ impl Sending<'_> {
         &self,
         head: Head,
         body: Payload,
-        refused_version: u64,
+        secret: Option<Result<ObtainedSecret, CallError>>,
     ) -> Result<(Replied, u64), Refusal> {
-        let (injected, version) = match self.credential(refused_version).await? {
+        let (injected, version) = match self.credential(0, secret).await? {
             Some((injected, version)) => (Some(injected), version),
             None => (None, 0),
         };
@@ -184,7 +188,11 @@ impl Sending<'_> {
     }
 
     /// The credential of the grant, if it has one, and which version of it that is.
-    async fn credential(&self, refused_version: u64) -> Result<Option<(Injected, u64)>, Refusal> {
+    async fn credential(
+        &self,
+        refused_version: u64,
+        known: Option<Result<ObtainedSecret, CallError>>,
+    ) -> Result<Option<(Injected, u64)>, Refusal> {
         let Some(credential) = &self.grant.credential else {
             return Ok(None);
         };
@@ -197,9 +205,13 @@ impl Sending<'_> {
                 Refusal::grant_ended()
             }
         };
-        let grant = self.grant.key.to_string();
-        let agent = &self.broker.agent;
-        let secret = agent.secret(grant, self.exec_id, refused_version).await;
+        let secret = if let Some(known) = known {
+            known
+        } else {
+            let grant = self.grant.key.to_string();
+            let agent = &self.broker.agent;
+            agent.secret(grant, self.exec_id, refused_version).await
+        };
         let secret = secret.map_err(|error| unavailable(&error))?;
         let injected = Injected::new(&credential.injection, &secret);
         let injected = injected.map_err(|error| unavailable(&error))?;

@@ -21,12 +21,18 @@ pub(super) fn of(secret: &[u8]) -> Vec<Form> {
         add(base64_core(secret, before, &STANDARD_NO_PAD));
         add(base64_core(secret, before, &URL_SAFE_NO_PAD));
     }
+    // Of most secrets nothing is ever escaped: a request does not have to make what it has already.
     for keeps in [RFC_3986, FORM, COMPONENT, SLASH, PATH] {
+        if secret.iter().all(|byte| stays(*byte, keeps)) {
+            continue;
+        }
         add(escaped(secret, |byte| percent(byte, keeps, false)));
         add(escaped(secret, |byte| percent(byte, keeps, true)));
     }
-    for escape in [json, json_with_slash, json_for_html, html_named, html_of_go] {
-        add(escaped(secret, escape));
+    if secret.iter().any(|byte| ESCAPED.contains(byte)) {
+        for escape in [json, json_with_slash, json_for_html, html_named, html_of_go] {
+            add(escaped(secret, escape));
+        }
     }
     forms
 }
@@ -75,8 +81,12 @@ fn escaped(secret: &[u8], escape: impl Fn(u8) -> Escape) -> Form {
     form
 }
 
+fn stays(byte: u8, keeps: &[u8]) -> bool {
+    byte.is_ascii_alphanumeric() || keeps.contains(&byte)
+}
+
 fn percent(byte: u8, keeps: &[u8], lower: bool) -> Escape {
-    if byte.is_ascii_alphanumeric() || keeps.contains(&byte) {
+    if stays(byte, keeps) {
         return Escape::of(&[byte]);
     }
     let [high, low] = hex(byte, lower);
@@ -94,6 +104,9 @@ fn hex(byte: u8, lower: bool) -> [u8; 2] {
         digits[usize::from(byte & 0xf)],
     ]
 }
+
+/// All that any of the escapes of JSON and HTML is for.
+const ESCAPED: &[u8] = br#""\/&<>'"#;
 
 /// What JSON demands (RFC 8259, 7).
 fn json(byte: u8) -> Escape {
@@ -138,5 +151,30 @@ fn html_of_go(byte: u8) -> Escape {
         b'"' => Escape::of(b"&#34;"),
         b'\'' => Escape::of(b"'"),
         byte => html_named(byte),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_escaped_by_anybody_has_no_form_of_its_own() {
+        let escapes: [fn(u8) -> Escape; 5] =
+            [json, json_with_slash, json_for_html, html_named, html_of_go];
+        for byte in b'!'..=b'~' {
+            let secret = [b"SECRET-", &[byte][..]].concat();
+            let forms = of(&secret);
+            for keeps in [RFC_3986, FORM, COMPONENT, SLASH, PATH] {
+                for lower in [false, true] {
+                    let form = escaped(&secret, |byte| percent(byte, keeps, lower));
+                    assert!(forms.contains(&form), "{}", char::from(byte));
+                }
+            }
+            for escape in escapes {
+                let form = escaped(&secret, escape);
+                assert!(forms.contains(&form), "{}", char::from(byte));
+            }
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! A message on a stream: four bytes of length (big endian), then the message in protobuf.
 
+mod incoming;
+
 use std::io::{self, Read, Write};
 
 use prost::Message;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
+
+pub use self::incoming::Incoming;
 
 /// The longest message: above it the sender is broken or hostile.
 pub const LONGEST: usize = 4 << 20;
@@ -29,18 +33,35 @@ pub enum FrameError {
 
 /// The bytes of one frame. They are cleared when dropped, for they may hold a secret.
 pub fn encode(message: &impl Message) -> Result<Zeroizing<Vec<u8>>, FrameError> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4 + message.encoded_len()));
+    encode_into(message, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Frames one after another, in one buffer that is cleared when dropped.
+pub fn encode_all<'a, M: Message + 'a>(
+    messages: impl Iterator<Item = &'a M> + Clone,
+) -> Result<Zeroizing<Vec<u8>>, FrameError> {
+    let each = messages.clone().map(|message| 4 + message.encoded_len());
+    // Room for all of it at once: a growing vector would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(each.sum()));
+    for message in messages {
+        encode_into(message, &mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn encode_into(message: &impl Message, bytes: &mut Vec<u8>) -> Result<(), FrameError> {
     let length = message.encoded_len();
     if length > LONGEST {
         return Err(FrameError::TooLong(length));
     }
     let header = u32::try_from(length).map_err(|_| FrameError::TooLong(length))?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4 + length));
     bytes.extend_from_slice(&header.to_be_bytes());
     // Into the very buffer that is cleared: no other copy is left behind.
     message
-        .encode(&mut *bytes)
-        .map_err(|_| FrameError::TooLong(length))?;
-    Ok(bytes)
+        .encode(bytes)
+        .map_err(|_| FrameError::TooLong(length))
 }
 
 fn checked_length(header: [u8; 4]) -> Result<usize, FrameError> {
@@ -88,6 +109,15 @@ pub async fn receive<M: Message + Default>(
     let mut body = Zeroizing::new(vec![0; checked_length(header)?]);
     stream.read_exact(&mut body).await?;
     Ok(M::decode(body.as_slice())?)
+}
+
+/// Writes messages, all with as few calls of the system as it lets.
+pub async fn send_all<'a, M: Message + 'a>(
+    stream: &mut (impl AsyncWrite + Unpin),
+    messages: impl Iterator<Item = &'a M> + Clone,
+) -> Result<(), FrameError> {
+    stream.write_all(&encode_all(messages)?).await?;
+    Ok(stream.flush().await?)
 }
 
 /// Writes one message without blocking the thread.

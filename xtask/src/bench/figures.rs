@@ -8,59 +8,114 @@ use super::machine::Machine;
 
 const TITLE: &str = "# Benchmarks\n\n";
 
-/// The rows of one bench, under the command that printed them.
+/// What one bench printed, under the command that it was.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Table {
+pub(crate) struct Figures {
     name: String,
     command: String,
-    rows: Vec<[String; 4]>,
-    /// What a bench says beside its rows.
-    words: Vec<String>,
+    parts: Vec<Part>,
 }
 
-impl Table {
-    /// Picks the rows `name | runs | median | p99` out of what a bench printed.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    Table(Table),
+    /// What a bench says beside its rows.
+    Words(String),
+}
+
+/// Rows under their columns, of which the first is the name.
+#[derive(Debug, PartialEq, Eq)]
+struct Table {
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+/// The columns where a bench does not say which.
+const USUAL: [&str; 4] = ["name", "runs", "median", "p99"];
+
+impl Figures {
+    /// Picks the tables out of what a bench printed. A line whose first cell is `name` says what the columns of the
+    /// rows after it are; a row has as many cells.
     pub(crate) fn read(name: &str, command: &str, printed: &str) -> Self {
-        let words = printed.lines().map(str::trim);
+        let mut parts = Vec::new();
+        let mut columns = USUAL.map(str::to_owned).to_vec();
+        for line in printed.lines().map(str::trim) {
+            if !line.contains('|') {
+                if !line.is_empty() {
+                    parts.push(Part::Words(line.to_owned()));
+                }
+                continue;
+            }
+            let cells = cells(line);
+            if cells[0] == USUAL[0] {
+                columns = cells;
+                parts.push(Part::Table(Table::of(&columns)));
+            } else if cells.len() == columns.len() && is_row(&columns, &cells) {
+                match parts.last_mut() {
+                    Some(Part::Table(table)) => table.rows.push(cells),
+                    Some(Part::Words(_)) | None => {
+                        let mut table = Table::of(&columns);
+                        table.rows.push(cells);
+                        parts.push(Part::Table(table));
+                    }
+                }
+            }
+        }
+        parts.retain(|part| !matches!(part, Part::Table(table) if table.rows.is_empty()));
         Self {
             name: name.to_owned(),
             command: command.to_owned(),
-            rows: printed.lines().filter_map(row).collect(),
-            words: words
-                .filter(|line| !line.is_empty() && !line.contains('|'))
-                .map(str::to_owned)
-                .collect(),
+            parts,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        let is_table = |part: &Part| matches!(part, Part::Table(_));
+        !self.parts.iter().any(is_table)
     }
 }
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| name | runs | median | p99 |\n|---|---:|---:|---:|")?;
-        for row in &self.rows {
-            writeln!(f, "| {} |", row.join(" | "))?;
+impl Table {
+    fn of(columns: &[String]) -> Self {
+        Self {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
         }
-        self.words
-            .iter()
-            .try_for_each(|words| writeln!(f, "\n{words}"))
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.parts.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            match part {
+                Part::Words(words) => writeln!(f, "{words}")?,
+                Part::Table(Table { columns, rows }) => {
+                    writeln!(f, "| {} |", columns.join(" | "))?;
+                    writeln!(f, "|---|{}", "---:|".repeat(columns.len() - 1))?;
+                    for row in rows {
+                        writeln!(f, "| {} |", row.join(" | "))?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 /// The page with the figures of one bench renewed, or added at its end; all else on it stays.
 pub(crate) fn renew(
     page: Option<&str>,
-    table: &Table,
+    figures: &Figures,
     machine: &Machine,
 ) -> anyhow::Result<String> {
-    let Table { name, command, .. } = table;
+    let Figures { name, command, .. } = figures;
     let begin = format!("<!-- figures of {name}: written by `cargo xtask bench {name}` -->");
     let end = format!("<!-- end of figures of {name} -->");
     let block = format!(
-        "{begin}\n\nMachine: {machine}. Command: `{command}`. A time without a unit is in microseconds.\n\n{table}\n{end}"
+        "{begin}\n\nMachine: {machine}. Command: `{command}`. A time without a unit is in microseconds.\n\n{figures}\n{end}"
     );
     let page = page.unwrap_or(TITLE);
     let Some((before, rest)) = page.split_once(&begin) else {
@@ -73,13 +128,15 @@ pub(crate) fn renew(
     Ok(format!("{before}{block}{after}"))
 }
 
-/// Four cells, of which the second is a number: a heading is no row.
-fn row(line: &str) -> Option<[String; 4]> {
-    let line = line.trim().trim_start_matches('|').trim_end_matches('|');
-    let cells: Vec<String> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
-    let row: [String; 4] = cells.try_into().ok()?;
-    row[1].replace([',', '_', ' '], "").parse::<u64>().ok()?;
-    Some(row)
+fn cells(line: &str) -> Vec<String> {
+    let line = line.trim_start_matches('|').trim_end_matches('|');
+    line.split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// Of the usual columns the second is a number: what else has four cells is no row.
+fn is_row(columns: &[String], cells: &[String]) -> bool {
+    let is_number = |cell: &str| cell.replace([',', '_', ' '], "").parse::<u64>().is_ok();
+    columns != USUAL || is_number(&cells[1])
 }
 
 #[cfg(test)]
@@ -96,19 +153,47 @@ a | b
 
     #[test]
     fn rows_are_picked_out_of_what_a_bench_printed() {
-        let table = Table::read("b", "cargo bench", PRINTED);
-        assert_eq!(table.rows.len(), 2);
+        let figures = Figures::read("b", "cargo bench", PRINTED);
         assert_eq!(
-            table.rows[1],
-            ["decide, 10k grants", "1000", "210 ns", "260 ns"]
+            figures.to_string(),
+            "warming up
+
+| name | runs | median | p99 |
+|---|---:|---:|---:|
+| connect, granted | 10,000 | 25.3 us | 31.0 us |
+| decide, 10k grants | 1000 | 210 ns | 260 ns |
+"
         );
-        assert_eq!(table.words, ["warming up"]);
-        assert!(Table::read("b", "cargo bench", "nothing").is_empty());
+        assert!(Figures::read("b", "cargo bench", "nothing").is_empty());
+        assert!(Figures::read("b", "cargo bench", "name | runs").is_empty());
     }
 
-    fn printed(name: &str, value: &str) -> Table {
+    #[test]
+    fn a_bench_has_as_many_tables_with_as_many_columns_as_it_says() {
+        let printed =
+            "one\nname | rate\na | 1 | 2\na | 1\n\ntwo\nname | x | y\na | 1 | 2\nb | – | 3\n";
+        let figures = Figures::read("b", "cargo bench", printed);
+        assert_eq!(
+            figures.to_string(),
+            "one
+
+| name | rate |
+|---|---:|
+| a | 1 |
+
+two
+
+| name | x | y |
+|---|---:|---:|
+| a | 1 | 2 |
+| b | – | 3 |
+"
+        );
+    }
+
+    fn printed(name: &str, value: &str) -> Figures {
         let row = format!("cost | 10 | {value} | {value}");
-        Table::read(name, "cargo bench", &row)
+        Figures::read(name, "cargo bench", &row)
     }
 
     #[test]
