@@ -25,7 +25,7 @@ impl Length {
     /// For figures.
     pub(crate) const WHOLE: Self = Self {
         rounds: 3,
-        seconds: 1.0,
+        seconds: 0.7,
         connections: &[1, 32, 256],
         streams: 1000,
         firsts: 5,
