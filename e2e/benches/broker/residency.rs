@@ -24,11 +24,11 @@ use crate::{
 /// How long a reply takes, in seconds.
 const REPLY: f64 = 0.2;
 
-/// How long it is looked for after a reply.
+/// How long it is looked for after a reply; well beyond the last of [`BUCKETS`].
 const AFTER: Duration = Duration::from_millis(500);
 
-/// The buckets of the histogram: milliseconds after the end of the reply.
-const BUCKETS: [u128; 5] = [0, 5, 20, 100, AFTER.as_millis()];
+/// The buckets of the histogram: milliseconds after the end of the reply. What comes after is found to the last look.
+const BUCKETS: [u128; 5] = [0, 5, 20, 100, 400];
 
 /// When it was found in a process.
 #[derive(Default)]
@@ -82,6 +82,11 @@ pub(crate) fn measure(place: &Place, peers: &[Peer], length: &Length) -> Result<
         table::row(&format!("{bucket} ms at most"), &[count.to_string()]);
         from = Some(bucket);
     }
+    let longer = after
+        .iter()
+        .filter(|ms| from.is_some_and(|from| **ms > from));
+    let longer = longer.count().to_string();
+    table::row("longer: it is there at the last look", &[longer]);
     Ok(())
 }
 

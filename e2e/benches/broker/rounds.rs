@@ -25,7 +25,7 @@ impl Length {
     /// For figures.
     pub(crate) const WHOLE: Self = Self {
         rounds: 3,
-        seconds: 1.0,
+        seconds: 0.7,
         connections: &[1, 32, 256],
         streams: 1000,
         firsts: 5,
@@ -118,7 +118,7 @@ pub(crate) fn requests(place: &Place, peers: &[Peer], length: &Length) -> Result
 
 /// Connections that carry one request each.
 pub(crate) fn connections(place: &Place, peers: &[Peer], length: &Length) -> Result<()> {
-    println!("\nA connection for each request, HTTP/1.1, {AT_ONCE} at once");
+    println!("\nA connection for each request, HTTP/1.1");
     table::columns(&[
         "connections/s",
         "to nginx",
@@ -214,7 +214,7 @@ pub(crate) fn streams(place: &Place, peers: &[Peer], length: &Length) -> Result<
         );
     }
     println!(
-        "\nWhat else is measured before leaves its traces in the others' memory; each of Lanyard's clients has a broker of its own."
+        "\nIn the memory of the others there are traces of what was measured before; each client of Lanyard has a broker of its own. Of Lanyard, the second figure is the node agent."
     );
     Ok(())
 }
