@@ -2,6 +2,7 @@
 
 mod calls;
 mod process;
+mod secrets;
 
 use std::{io, rc::Rc, time::Duration};
 
