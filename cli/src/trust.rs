@@ -73,7 +73,6 @@ pub(crate) fn value_of(variable: &Variable, environment: &Environment) -> String
         return value.clone();
     };
     match Own::try_from(variable.own) {
-        Ok(Own::Behind) => format!("{value} {own}"),
         Ok(Own::Before) => format!("{own}{value}"),
         Ok(Own::Replaced) | Err(_) => value.clone(),
     }
@@ -158,9 +157,8 @@ mod tests {
         let own = environment(&[("A", "own"), ("EMPTY", "")]);
         let value = |name, kind| value_of(&variable(name, ":ours", kind), &own);
         assert_eq!(value("A", Own::Replaced), ":ours");
-        assert_eq!(value("A", Own::Behind), ":ours own");
         assert_eq!(value("A", Own::Before), "own:ours");
-        for kind in [Own::Replaced, Own::Behind, Own::Before] {
+        for kind in [Own::Replaced, Own::Before] {
             assert_eq!(value("B", kind), ":ours");
             assert_eq!(value("EMPTY", kind), ":ours");
         }

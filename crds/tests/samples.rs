@@ -45,6 +45,19 @@ impl Lives for FirstLives {
 }
 
 #[test]
+fn every_grant_that_stands_for_itself_is_a_good_manifest() {
+    let folder = fs::read_dir(examples().join("grants")).expect("the grants are there");
+    let mut count = 0;
+    for file in folder {
+        let path = file.unwrap().path();
+        let read = manifest::read_file(&path);
+        assert!(read.is_ok(), "{read:?}");
+        count += 1;
+    }
+    assert!(count > 1);
+}
+
+#[test]
 fn every_sample_is_a_good_manifest() {
     let set = Set::new(objects()).unwrap();
     let names: Vec<String> = set

@@ -342,15 +342,8 @@ fn refused_request(
         }),
     };
     let mut told = ungranted(agent, &goal, process.level, summary, desired);
-    if reason == RefusalReason::PathNotUnderstood {
-        "ask for a path without `.`, `..`, `//` and encoded separators: a rule that compares paths cannot be for it".clone_into(&mut told.remedy);
-        told.yaml = String::new();
-    }
-    if matches!(
-        reason,
-        RefusalReason::ConditionNotMet | RefusalReason::ConditionNotDecided
-    ) {
-        "make the request as the conditions of the grant demand it, or ask who wrote the grant for others".clone_into(&mut told.remedy);
+    if let Some(remedy) = remedy::of_request(reason) {
+        remedy.clone_into(&mut told.remedy);
         told.yaml = String::new();
     }
     told.facts.insert(0, known(agent, process));

@@ -17,7 +17,6 @@ pub(super) fn variables(scope: &Scope) -> Vec<control::Variable> {
         value: variable.value,
         own: match variable.own {
             trust::Own::Replaced => control::Own::Replaced,
-            trust::Own::Behind => control::Own::Behind,
             trust::Own::Before => control::Own::Before,
         }
         .into(),

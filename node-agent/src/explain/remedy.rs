@@ -2,9 +2,37 @@
 
 use lanyard_access::{
     object::ObjectKey,
-    reason::{AttestationReason, ConnectionReason},
+    reason::{AttestationReason, ConnectionReason, RefusalReason},
 };
 use lanyard_protocol::record::Process;
+
+/// What to do about a request that no grant of another path would help; nothing where one would.
+pub(super) const fn of_request(reason: RefusalReason) -> Option<&'static str> {
+    Some(match reason {
+        RefusalReason::PathNotUnderstood => {
+            "ask for a path without `.`, `..`, `//` and encoded separators: a rule that compares paths cannot be for it"
+        }
+        RefusalReason::ConditionNotMet | RefusalReason::ConditionNotDecided => {
+            "make the request as the conditions of the grant demand it, or ask who wrote the grant for others"
+        }
+        RefusalReason::ToolNotGranted | RefusalReason::McpMethodNotGranted => {
+            "if the agent should have it, write a grant whose `mcp.tools` or `mcp.methods` names it, in place of the one that is there"
+        }
+        RefusalReason::McpNotUnderstood => {
+            "send one JSON-RPC message, in UTF-8, without a key twice, of 4 MiB at most, and with headers that say the same"
+        }
+        RefusalReason::NotCarried | RefusalReason::HostMismatch => {
+            "make an ordinary request for the host of the URL that is connected to: no grant is for another kind"
+        }
+        RefusalReason::NoGrant
+        | RefusalReason::GrantEnded
+        | RefusalReason::EvidenceTooLow
+        | RefusalReason::WrongProtocol
+        | RefusalReason::PathNotGranted
+        | RefusalReason::MethodNotGranted
+        | RefusalReason::UsedUp => return None,
+    })
+}
 
 /// What to do about a process that is not the agent, or is known less well than one would expect.
 pub(super) fn of_identity(agent: &ObjectKey, reason: AttestationReason) -> String {

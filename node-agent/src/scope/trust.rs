@@ -55,8 +55,6 @@ const OF_BUNDLE: [&str; 14] = [
 pub enum Own {
     /// It is replaced.
     Replaced,
-    /// It follows, after a space.
-    Behind,
     /// It comes first.
     Before,
 }
