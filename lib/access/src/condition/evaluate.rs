@@ -188,13 +188,15 @@ fn decoded(path: &RequestPath) -> String {
         .fold(String::new(), |whole, part| whole + "/" + part)
 }
 
-/// Lines of one name are one value (RFC 9110, 5.3).
+/// Lines of one name are one value (RFC 9110, 5.3); those of cookies in their own way (RFC 9113, 8.2.3).
 fn of_headers(headers: &[(&str, &str)]) -> Value {
     let mut map: HashMap<String, String> = HashMap::new();
     for (name, value) in headers {
-        map.entry(name.to_ascii_lowercase())
+        let name = name.to_ascii_lowercase();
+        let between = if name == "cookie" { "; " } else { ", " };
+        map.entry(name)
             .and_modify(|known| {
-                known.push_str(", ");
+                known.push_str(between);
                 known.push_str(value);
             })
             .or_insert_with(|| (*value).to_owned());

@@ -28,6 +28,8 @@ const GET: HttpRequest<'static> = HttpRequest {
         ("Content-Type", "application/json"),
         ("x-team", "red"),
         ("X-Team", "blue"),
+        ("cookie", "a=1"),
+        ("cookie", "b=2"),
     ]),
     mcp: Mcp::Unread,
 };
@@ -90,6 +92,7 @@ fn a_condition_is_asked_of_what_the_request_says() {
             None,
         ),
         ("request.headers['x-team'] == 'red, blue'", None),
+        ("request.headers.cookie == 'a=1; b=2'", None),
         ("'x-other' in request.headers", NOT_MET),
         ("has(request.headers.accept)", NOT_MET),
         (
