@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderMap;
 use lanyard_access::mcp::{CALL, McpMessage};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -48,12 +49,23 @@ pub(crate) fn read(body: &[u8]) -> Option<Read> {
 pub(crate) fn agrees(headers: &HeaderMap, message: &McpMessage) -> bool {
     let says = |header: &str, said: Option<&str>| {
         let mut values = headers.get_all(header).iter();
-        values.all(|value| said.is_some_and(|said| value.as_bytes() == said.as_bytes()))
+        values.all(|value| said.is_some_and(|said| is_value(value.as_bytes(), said)))
     };
     let named = headers.get_all("mcp-name").iter().next().is_some();
     let is_call = message.method.as_deref() == Some(CALL);
     says("mcp-method", message.method.as_deref())
         && (!named || !is_call || says("mcp-name", message.tool.as_deref()))
+}
+
+/// Whether the value of a header is that text: as it is, or encoded between marks where no header could hold it.
+fn is_value(value: &[u8], text: &str) -> bool {
+    let encoded = value
+        .strip_prefix(b"=?base64?")
+        .and_then(|rest| rest.strip_suffix(b"?="));
+    match encoded {
+        Some(encoded) => encoded == STANDARD.encode(text).as_bytes(),
+        None => value == text.as_bytes(),
+    }
 }
 
 /// The fields of a message that count, each at most once.
@@ -257,5 +269,19 @@ mod tests {
             ("mcp-method", "tools/list")
         ]));
         assert!(!with(&[("mcp-name", "delete")]));
+        assert!(with(&[("mcp-name", "=?base64?Z2V0?=")]));
+        assert!(!with(&[("mcp-name", "=?base64?ZGVsZXRl?=")]));
+        // Another way to write the same, which some readers take and some do not.
+        assert!(!with(&[("mcp-name", "=?base64?Z2V1?=")]));
+    }
+
+    #[test]
+    fn a_tool_that_looks_encoded_is_named_encoded() {
+        let name = "=?base64?Z2V0?=";
+        assert!(!is_value(name.as_bytes(), name));
+        let encoded = format!("=?base64?{}?=", STANDARD.encode(name));
+        assert!(is_value(encoded.as_bytes(), name));
+        let accented = format!("=?base64?{}?=", STANDARD.encode("größe"));
+        assert!(is_value(accented.as_bytes(), "größe"));
     }
 }
