@@ -1,7 +1,6 @@
 //! `lanyard request`, `approve` and `deny`.
 
 use lanyard_access::object::ObjectKey;
-use lanyard_crds::kind::Kind;
 use lanyard_protocol::{
     control::{Ask, Asked, Decide, reply},
     record::{Event, ObjectChange},
@@ -20,6 +19,9 @@ use crate::{
     node::{Node, Shared},
     user,
 };
+
+/// What is asked for.
+const KIND: &str = "AccessGrant";
 
 /// An agent asks for itself; whoever may run it asks for it, too.
 pub(super) async fn ask(
@@ -154,7 +156,7 @@ fn requester(node: &Node, caller: &Caller, peer: &Peer) -> String {
 /// The record and the kernel have it before the caller is told.
 fn changed(node: &mut Node, grant: &ObjectKey, change: ObjectChange, by: &str, now: Moment) {
     let event = Event::ObjectChanged {
-        kind: Kind::AccessGrant.to_string(),
+        kind: KIND.to_owned(),
         object: grant.clone(),
         change,
         by: by.to_owned(),
