@@ -40,7 +40,9 @@ impl Terminal {
             )
             .unwrap()
         };
-        let mut words = vec!["setsid", "--ctty", "--wait"];
+        // What a shell starts in the background ignores SIGINT (POSIX, Shell Command Language, 2.11), and so would
+        // all that these tests start.
+        let mut words = vec!["env", "--default-signal", "setsid", "--ctty", "--wait"];
         words.push(command.get_program().to_str().unwrap());
         words.extend(command.get_args().map(|word| word.to_str().unwrap()));
         let child = sandbox
