@@ -64,7 +64,7 @@ where
     // Dropped after it is cut: closed before, it would end as if all was well.
     let mut serving = pin!(async {
         if http2 {
-            serve_http2(stream, &exchange).await
+            serve_http2(stream, &exchange, &cut).await
         } else {
             serve_http1(stream, &exchange).await
         }
@@ -118,7 +118,7 @@ fn http1_builder() -> http1::Builder {
     builder
 }
 
-async fn serve_http2<S>(stream: S, exchange: &Arc<Exchange>) -> io::Result<()>
+async fn serve_http2<S>(stream: S, exchange: &Arc<Exchange>, cut: &Cut) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -140,8 +140,13 @@ where
         result = connection.as_mut() => result,
         () = exchange.idle_for(IDLE) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            connection.as_mut().await
         }
     };
+    if result.is_err() {
+        // Of a client that broke the protocol the connection is closed (RFC 9113, 5.4.1); a stream that did not end
+        // does not look whole by that.
+        cut.let_go();
+    }
     result.map_err(io::Error::other)
 }
