@@ -4,15 +4,12 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderMap;
-use lanyard_access::mcp::{CALL, McpMessage};
+use lanyard_access::mcp::{CALL, LONGEST_ARGUMENTS, McpMessage};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The longest message that is read.
 pub(crate) const LONGEST: usize = 4 << 20;
-
-/// The longest arguments that are kept for conditions, which do not look at longer ones.
-const LONGEST_ARGUMENTS: usize = 64 << 10;
 
 /// What is known of a message.
 #[derive(Debug)]
@@ -69,13 +66,13 @@ fn is_value(value: &[u8], text: &str) -> bool {
 }
 
 /// The fields of a message that count, each at most once.
-struct Fields {
+struct Fields<'m> {
     method: Option<String>,
     id: Option<Box<RawValue>>,
-    params: Params,
+    params: Params<'m>,
 }
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Message)
     }
@@ -84,13 +81,13 @@ impl<'de> Deserialize<'de> for Fields {
 struct Message;
 
 impl<'de> Visitor<'de> for Message {
-    type Value = Fields;
+    type Value = Fields<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("one JSON-RPC message")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut seen = Seen::default();
         let mut fields = Fields {
             method: None,
@@ -112,12 +109,13 @@ impl<'de> Visitor<'de> for Message {
 
 /// `params`, an object or a list.
 #[derive(Default)]
-struct Params {
+struct Params<'m> {
     name: Option<String>,
-    arguments: Option<Box<RawValue>>,
+    /// Where they stand in the message: only calls that conditions may be asked of keep a copy.
+    arguments: Option<&'m RawValue>,
 }
 
-impl<'de> Deserialize<'de> for Params {
+impl<'de> Deserialize<'de> for Params<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ParamsVisitor)
     }
@@ -126,13 +124,13 @@ impl<'de> Deserialize<'de> for Params {
 struct ParamsVisitor;
 
 impl<'de> Visitor<'de> for ParamsVisitor {
-    type Value = Params;
+    type Value = Params<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the parameters of a message")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params<'de>, A::Error> {
         let mut seen = Seen::default();
         let mut params = Params::default();
         while let Some(key) = map.next_key::<String>()? {
@@ -150,12 +148,12 @@ impl<'de> Visitor<'de> for ParamsVisitor {
         Ok(params)
     }
 
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Params, A::Error> {
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Params<'de>, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Params::default())
     }
 
-    fn visit_unit<E>(self) -> Result<Params, E> {
+    fn visit_unit<E>(self) -> Result<Params<'de>, E> {
         Ok(Params::default())
     }
 }

@@ -10,6 +10,9 @@ use crate::reason::RefusalReason;
 /// The method that calls a tool.
 pub const CALL: &str = "tools/call";
 
+/// The longest arguments of a tool, in bytes, that conditions look at.
+pub const LONGEST_ARGUMENTS: usize = 64 << 10;
+
 /// What of a message the rules are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct McpMessage {

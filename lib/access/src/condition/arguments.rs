@@ -5,8 +5,9 @@ use std::{collections::HashMap, fmt};
 use cel::Value;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
+use crate::mcp::LONGEST_ARGUMENTS;
+
 /// How much is read, so that no macro over it takes long.
-const LONGEST: usize = 64 << 10;
 const MOST_VALUES: usize = 512;
 const DEEPEST: usize = 16;
 
@@ -16,7 +17,7 @@ const EXACT: u64 = 1 << 53;
 /// Reads JSON; nothing when it is larger than what is read, or when two readers could read it otherwise: an
 /// object has each key once, and no two that differ in case alone (Go's reader takes either).
 pub(super) fn read(text: &str) -> Option<Value> {
-    if text.len() > LONGEST {
+    if text.len() > LONGEST_ARGUMENTS {
         return None;
     }
     let mut left = MOST_VALUES;
@@ -163,7 +164,7 @@ mod tests {
         assert!(read(&deep(DEEPEST + 1)).is_some());
         assert!(read(&deep(DEEPEST + 2)).is_none());
         let text = |length: usize| format!("\"{}\"", "a".repeat(length));
-        assert!(read(&text(LONGEST - 2)).is_some());
-        assert!(read(&text(LONGEST - 1)).is_none());
+        assert!(read(&text(LONGEST_ARGUMENTS - 2)).is_some());
+        assert!(read(&text(LONGEST_ARGUMENTS - 1)).is_none());
     }
 }

@@ -131,12 +131,14 @@ fn context(expression: &Expression) -> Context<'static> {
     context.add_function("lowerAscii", |This(this): This<Arc<String>>| {
         this.to_ascii_lowercase()
     });
-    let patterns = &expression.checked().inspected.patterns;
-    if !patterns.is_empty() {
-        let patterns = patterns.clone();
+    if !expression.checked().inspected.patterns.is_empty() {
+        // Shared and not copied: a copy of a pattern would begin without what matching made ready.
+        let checked = expression.shared();
         context.add_function(
             "matches",
-            move |This(this): This<Arc<String>>, pattern: Arc<String>| match patterns
+            move |This(this): This<Arc<String>>, pattern: Arc<String>| match checked
+                .inspected
+                .patterns
                 .get(pattern.as_str())
             {
                 Some(compiled) => Ok(compiled.is_match(&this)),

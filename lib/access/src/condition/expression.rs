@@ -90,6 +90,10 @@ impl Expression {
         self.checked.inspected.subject
     }
 
+    pub(super) fn shared(&self) -> Arc<Checked> {
+        Arc::clone(&self.checked)
+    }
+
     pub(super) fn checked(&self) -> &Checked {
         &self.checked
     }

@@ -164,7 +164,12 @@ fn document(asked: &Ask, key: &ObjectKey, agent: &ObjectKey, by: &str) -> Value 
         "duration": asked.duration,
         "justification": { "text": asked.reason },
     });
-    if let Some((namespace, name)) = asked.credential.split_once('/') {
+    if !asked.credential.is_empty() {
+        // Whatever is no name of one is refused by the reader, and not left out.
+        let (namespace, name) = asked
+            .credential
+            .split_once('/')
+            .unwrap_or((agent.namespace.as_str(), &asked.credential));
         spec["credentialRef"] = json!({ "namespace": namespace, "name": name });
     }
     json!({
@@ -280,7 +285,8 @@ mod tests {
     #[test]
     fn what_could_not_be_written_cannot_be_asked_for() {
         type Change = fn(&mut Ask);
-        let changes: [(Change, &str); 6] = [
+        let changes: [(Change, &str); 7] = [
+            (|asked| asked.credential = "a/b/c".into(), "credentialRef"),
             (|asked| asked.host = "*.example.com".into(), "the host"),
             (|asked| asked.port = 53, "the port of DNS"),
             (|asked| asked.protocol = "QUIC".into(), "no protocol"),
