@@ -16,7 +16,7 @@ use lanyard_access::object::ObjectKey;
 
 pub(crate) use self::{
     environment::Environment,
-    explain::{ExplainArgs, ParseTargetError, Target, What, protocol_name},
+    explain::{ExplainArgs, ParseTargetError, Target, What},
     objects::{ApplyArgs, DeleteArgs, GetArgs, ObjectFormat, SuggestArgs, SuggestFormat},
     place::{KeptArgs, Place},
     requests::{DecideArgs, RequestArgs},

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::{
-    args::{ExplainArgs, Format, ParseTargetError, Place, Target, What, protocol_name},
+    args::{ExplainArgs, Format, ParseTargetError, Place, Target, What},
     control::{self, ControlError},
     failure::Failure,
     terminal::{printable, printable_lines},
@@ -62,7 +62,7 @@ fn attempt(agent: &ObjectKey, method: &str, target: &Target) -> Attempt {
         agent: agent.to_string(),
         host: target.host.to_string(),
         port: target.port.get().into(),
-        protocol: protocol_name(target.protocol).to_owned(),
+        protocol: target.protocol.as_str().to_owned(),
         method: target
             .path
             .as_ref()

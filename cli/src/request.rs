@@ -6,7 +6,7 @@ use lanyard_protocol::control::{Ask, Asked, reply::Reply, request::Verb};
 use serde::Serialize;
 
 use crate::{
-    args::{Format, ParseTargetError, Place, RequestArgs, protocol_name},
+    args::{Format, ParseTargetError, Place, RequestArgs},
     control::{self, ControlError},
     failure::Failure,
     terminal::printable,
@@ -59,7 +59,7 @@ fn ask(args: &RequestArgs) -> Result<Ask, ParseTargetError> {
             .map_or_else(String::new, ToString::to_string),
         host: target.host.to_string(),
         port: target.port.get().into(),
-        protocol: protocol_name(target.protocol).to_owned(),
+        protocol: target.protocol.as_str().to_owned(),
         methods: args.methods.clone(),
         path: path.to_owned(),
         credential: args

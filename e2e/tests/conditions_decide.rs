@@ -1,7 +1,5 @@
 //! Conditions of a grant hold in the broker as it really runs: confined, and told of the grant while it serves.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
-
 use lanyard_e2e::{
     grant::{NamedGrant, whoever},
     scenes::{Stage, TOOLS, USER},

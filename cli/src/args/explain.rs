@@ -81,17 +81,6 @@ pub(crate) struct Target {
     pub(crate) path: Option<String>,
 }
 
-/// As manifests write it.
-pub(crate) const fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Https => "HTTPS",
-        Protocol::Http => "HTTP",
-        Protocol::Mcp => "MCP",
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-    }
-}
-
 /// Why a text is not a [`Target`].
 #[derive(Debug, Error)]
 pub(crate) enum ParseTargetError {

@@ -36,6 +36,24 @@ pub enum Protocol {
 impl Protocol {
     /// Every protocol.
     pub const ALL: [Self; 5] = [Self::Https, Self::Mcp, Self::Http, Self::Tcp, Self::Udp];
+
+    /// As manifests write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "HTTPS",
+            Self::Mcp => "MCP",
+            Self::Http => "HTTP",
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+
+    /// The one that manifests write so.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|protocol| protocol.as_str() == name)
+    }
 }
 
 /// What the broker does with TLS on its way to a service.

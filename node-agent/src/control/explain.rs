@@ -108,14 +108,8 @@ fn would(
         .map_err(|error| not_understood("the host", format!("{error}")))?;
     let port = u16::try_from(attempt.port)
         .map_err(|_| denied(format!("{} is no port", attempt.port), ""))?;
-    let protocol = match attempt.protocol.as_str() {
-        "HTTPS" => Protocol::Https,
-        "HTTP" => Protocol::Http,
-        "MCP" => Protocol::Mcp,
-        "TCP" => Protocol::Tcp,
-        "UDP" => Protocol::Udp,
-        other => return Err(denied(format!("`{other}` is no protocol"), "")),
-    };
+    let protocol = Protocol::of_name(&attempt.protocol)
+        .ok_or_else(|| denied(format!("`{}` is no protocol", attempt.protocol), ""))?;
     let now = Moment::now();
     let desired = node.compiler.desired();
     let is_request = !attempt.method.is_empty();

@@ -21,9 +21,7 @@ use crate::{
     callers::{Caller, Callers},
     kernel::clock::Moment,
     node::{Node, Shared},
-    record,
-    suggest::document::protocol_name,
-    user,
+    record, user,
 };
 
 /// The most past lines one caller gets.
@@ -191,7 +189,7 @@ fn grant_status(node: &Node, key: &ObjectKey, now: Moment) -> Option<GrantStatus
         agent: standing.identity.to_string(),
         host: written.resource.host.to_string(),
         port: written.resource.port.get().into(),
-        protocol: protocol_name(written.resource.protocol).to_owned(),
+        protocol: written.resource.protocol.as_str().to_owned(),
         reason: standing.reason.to_string(),
         ends_at: standing
             .ends_at

@@ -139,7 +139,7 @@ fn at_level(level: EvidenceLevel, answer: &Decision<'_>) -> String {
 }
 
 fn named(goal: &Goal) -> String {
-    let protocol = crate::suggest::document::protocol_name(goal.protocol);
+    let protocol = goal.protocol.as_str();
     let place = format!("{} port {} over {protocol}", goal.host, goal.port);
     match &goal.request {
         Some(Asked { method, path, .. }) => format!("{place} with {method} {path}"),

@@ -13,10 +13,7 @@ use lanyard_access::{
 };
 use lanyard_node_agent_abi::virtual_address::is_virtual;
 
-use crate::suggest::{
-    document::{GrantDocument, protocol_name},
-    free_name, kernel_address,
-};
+use crate::suggest::{document::GrantDocument, free_name, kernel_address};
 
 /// The port of DNS.
 const DNS: u16 = 53;
@@ -86,7 +83,7 @@ fn of_live(grant: &LiveGrant, goal: &Goal) -> String {
     let other = if granted == wanted {
         String::new()
     } else {
-        let (granted, wanted) = (protocol_name(granted), protocol_name(wanted));
+        let (granted, wanted) = (granted.as_str(), wanted.as_str());
         format!(", for {granted} and not for {wanted}")
     };
     let network = match &grant.resource.host {

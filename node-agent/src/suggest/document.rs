@@ -60,7 +60,7 @@ impl GrantDocument {
             "  resource:\n    host: {}\n    port: {}\n    protocol: {}\n",
             quoted(&self.host.to_string()),
             self.port,
-            protocol_name(self.protocol),
+            self.protocol.as_str(),
         );
         if !self.http.is_empty() {
             text += "    http:\n";
@@ -99,7 +99,7 @@ impl GrantDocument {
         let mut resource = json!({
             "host": self.host.to_string(),
             "port": self.port,
-            "protocol": protocol_name(self.protocol),
+            "protocol": self.protocol.as_str(),
         });
         if !self.http.is_empty() {
             let rules = self.http.iter().map(|HttpRule { methods, path }| {
@@ -138,17 +138,6 @@ impl GrantDocument {
             },
             "spec": spec,
         })
-    }
-}
-
-/// As manifests write it.
-pub const fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Https => "HTTPS",
-        Protocol::Http => "HTTP",
-        Protocol::Mcp => "MCP",
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
     }
 }
 

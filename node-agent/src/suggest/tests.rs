@@ -88,7 +88,7 @@ fn opened_by(suggestion: &Suggestion) -> Vec<String> {
     let grants = suggestion.grants.iter();
     grants
         .map(|grant| {
-            let protocol = document::protocol_name(grant.protocol);
+            let protocol = grant.protocol.as_str();
             format!("{protocol} {} {}", grant.host, grant.port)
         })
         .collect()

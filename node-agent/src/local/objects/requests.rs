@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lanyard_access::{object::ObjectKey, port::Port};
+use lanyard_access::{grant::Protocol, object::ObjectKey, port::Port};
 use lanyard_crds::{
     access_grant::{
         APPROVED, AccessGrant, DECIDED_BECAUSE, DECIDED_BY, DECISION, PENDING, REJECTED,
@@ -13,10 +13,7 @@ use lanyard_crds::{
 use lanyard_protocol::control::{Ask, Decide};
 use serde_json::{Value, json};
 
-use crate::{
-    local::stored,
-    suggest::{document::protocol_name, free_name},
-};
+use crate::{local::stored, suggest::free_name};
 
 /// How many requests of one agent wait or are rejected at a time.
 pub(super) const MOST: usize = 32;
@@ -132,9 +129,7 @@ fn name(asked: &Ask, agent: &ObjectKey, taken: &BTreeSet<ObjectKey>) -> Result<O
         .parse()
         .map_err(|error| format!("the host: {error}"))?;
     let port = Port::new(asked.port.into()).map_err(|error| format!("the port: {error}"))?;
-    let protocol = lanyard_access::grant::Protocol::ALL
-        .into_iter()
-        .find(|protocol| protocol_name(*protocol) == asked.protocol);
+    let protocol = Protocol::of_name(&asked.protocol);
     let protocol = protocol.ok_or_else(|| format!("`{}` is no protocol", asked.protocol))?;
     Ok(free_name(agent, &host, port.get(), protocol, taken))
 }
