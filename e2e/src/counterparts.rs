@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     agent,
     lab::{self, Lab},
+    nginx::{self, Site},
     peers, service, wait,
 };
 
@@ -206,41 +207,24 @@ pub fn git(lab: &Lab, username: &str, password: &str) -> Result<[Running; 2]> {
         Ok(socket.exists().then_some(()))
     })?;
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o777))?;
-    let configuration = git_configuration(lab, &folder, username, password);
-    let configuration = lab.write("git/nginx.conf", configuration)?;
-    let nginx = Running(
-        lab.on_host("nginx")
-            .arg("-c")
-            .arg(configuration)
-            .stderr(Stdio::null())
-            .spawn()
-            .context("start nginx for git")?,
-    );
-    until_listens(lab, GIT)?;
-    Ok([nginx, gateway])
+    let site = Site {
+        folder: "git",
+        connections: 256,
+        ports: &[GIT],
+        http: git_http(lab, &folder, username, password),
+    };
+    Ok([nginx::start(lab, &site)?, gateway])
 }
 
-fn git_configuration(lab: &Lab, folder: &Path, username: &str, password: &str) -> String {
+fn git_http(lab: &Lab, folder: &Path, username: &str, password: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let pair = STANDARD.encode(format!("{username}:{password}"));
     let (folder, keys) = (folder.display(), lab.path("service"));
     let keys = keys.display();
     format!(
         r#"
-daemon off;
-master_process off;
-user root;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
   access_log {folder}/access.log;
   client_max_body_size 1g;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
   server {{
     listen {GIT} ssl http2;
     ssl_certificate {keys}/server.pem;
@@ -260,7 +244,6 @@ http {{
       fastcgi_param REMOTE_USER {username};
     }}
   }}
-}}
 "#
     )
 }

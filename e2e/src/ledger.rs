@@ -1,17 +1,15 @@
 //! nginx on the lab's second host that writes down, for each request, the connection it came on, who says to have
 //! sent it, and with which credential it came.
 
-use std::{
-    fs,
-    net::TcpStream,
-    path::PathBuf,
-    process::{Child, Stdio},
-    time::Duration,
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{lab::Lab, wait};
+use crate::{
+    counterparts::Running,
+    lab::Lab,
+    nginx::{self, Site},
+};
 
 /// Its port, for TLS with HTTP/1.1 and HTTP/2.
 pub const PORT: u16 = 8450;
@@ -22,7 +20,7 @@ pub const REQUESTS: usize = 50;
 
 /// The running server.
 pub struct Ledger {
-    nginx: Child,
+    _nginx: Running,
     log: PathBuf,
 }
 
@@ -48,35 +46,20 @@ impl Ledger {
     /// what is called `large` takes minutes.
     pub fn open(lab: &Lab) -> Result<Self> {
         let log = lab.write("ledger/access.log", "")?;
-        let configuration = lab.write("ledger/nginx.conf", configuration(lab))?;
-        let nginx = lab
-            .on_host("nginx")
-            .arg("-c")
-            .arg(configuration)
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(lab.path("ledger/stderr.log"))?)
-            .spawn()
-            .context("start nginx for the ledger")?;
-        let ledger = Self { nginx, log };
-        let address = format!("{}:{PORT}", lab.address());
-        wait::until("the ledger listens", Duration::from_secs(20), || {
-            Ok(TcpStream::connect(&address).ok())
-        })?;
-        Ok(ledger)
+        let site = Site {
+            folder: "ledger",
+            connections: 1024,
+            ports: &[PORT],
+            http: http(lab),
+        };
+        let nginx = nginx::start(lab, &site)?;
+        Ok(Self { _nginx: nginx, log })
     }
 
     /// What arrived, in the order of its end.
     pub fn arrived(&self) -> Result<Vec<Arrived>> {
         let text = fs::read_to_string(&self.log).context("read the ledger")?;
         text.lines().map(read).collect()
-    }
-}
-
-impl Drop for Ledger {
-    fn drop(&mut self) {
-        // Already gone is as good.
-        let _ = self.nginx.kill();
-        let _ = self.nginx.wait();
     }
 }
 
@@ -93,25 +76,13 @@ fn read(line: &str) -> Result<Arrived> {
     })
 }
 
-fn configuration(lab: &Lab) -> String {
+fn http(lab: &Lab) -> String {
     let folder = lab.path("ledger").display().to_string();
     let keys = lab.path("service").display().to_string();
     format!(
         r#"
-daemon off;
-master_process off;
-user root;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
   log_format ledger '$connection\t$ssl_session_reused\t$server_protocol\t$http_x_sender\t$uri\t$http_authorization';
   access_log {folder}/access.log ledger;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
   keepalive_requests {REQUESTS};
   ssl_session_cache shared:ledger:1m;
   server {{
@@ -124,7 +95,6 @@ http {{
     }}
     location / {{ return 200 "$http_x_sender $uri\n"; }}
   }}
-}}
 "#
     )
 }

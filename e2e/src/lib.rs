@@ -13,6 +13,7 @@ pub mod lanyard;
 pub mod ledger;
 pub mod manifest;
 pub mod memory;
+pub mod nginx;
 pub mod peers;
 pub mod resolvers;
 pub mod scenes;

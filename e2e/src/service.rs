@@ -1,18 +1,17 @@
 //! A real service on the lab's second host: nginx with TLS that demands a token and writes down what
 //! arrives, and a peer that writes down when bytes arrive.
 
-use std::{
-    fs,
-    net::TcpStream,
-    path::PathBuf,
-    process::{Child, Stdio},
-    time::Duration,
-};
+use std::{fs, net::TcpStream, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use crate::{lab::Lab, wait};
+use crate::{
+    counterparts::Running,
+    lab::Lab,
+    nginx::{self, Site},
+    wait,
+};
 
 /// The name the service is reached by.
 pub const NAME: &str = "api.demo.test";
@@ -29,8 +28,8 @@ pub const GREETING: &str = "hello, authorised caller";
 
 /// The running service.
 pub struct Service {
-    nginx: Child,
-    peer: Child,
+    _nginx: Running,
+    _peer: Running,
     log: PathBuf,
     arrivals: PathBuf,
     /// PEM of the authority its certificate chains to.
@@ -45,15 +44,13 @@ impl Service {
         lab.write("service/html/large", vec![b'x'; 32 << 20])?;
         let log = lab.write("service/access.log", "")?;
         let arrivals = lab.write("service/arrivals.log", "")?;
-        let configuration = lab.write("service/nginx.conf", configuration(lab, token))?;
-        let nginx = lab
-            .on_host("nginx")
-            .arg("-c")
-            .arg(configuration)
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(lab.path("service/stderr.log"))?)
-            .spawn()
-            .context("start nginx")?;
+        let site = Site {
+            folder: "service",
+            connections: 256,
+            ports: &[TLS_PORT, PLAIN_PORT],
+            http: http(lab, token),
+        };
+        let nginx = nginx::start(lab, &site)?;
         let script = lab.write("service/peer.py", PEER)?;
         let peer = lab
             .on_host("python3")
@@ -63,20 +60,18 @@ impl Service {
             .stdout(Stdio::null())
             .spawn()
             .context("start the peer")?;
-        let service = Self {
-            nginx,
-            peer,
+        let peer = Running::from(peer);
+        let address = format!("{}:{PEER_PORT}", lab.address());
+        wait::until("the peer listens", Duration::from_secs(20), || {
+            Ok(TcpStream::connect(&address).ok())
+        })?;
+        Ok(Self {
+            _nginx: nginx,
+            _peer: peer,
             log,
             arrivals,
             authority,
-        };
-        for port in [TLS_PORT, PLAIN_PORT, PEER_PORT] {
-            let address = format!("{}:{port}", lab.address());
-            wait::until("the service listens", Duration::from_secs(20), || {
-                Ok(TcpStream::connect(&address).ok())
-            })?;
-        }
-        Ok(service)
+        })
     }
 
     /// What arrived: one line a request, with the Authorization header it came with.
@@ -94,16 +89,6 @@ impl Service {
                     .with_context(|| format!("read the arrival {line:?}"))
             })
             .collect()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        for process in [&mut self.nginx, &mut self.peer] {
-            // Already gone is as good.
-            let _ = process.kill();
-            let _ = process.wait();
-        }
     }
 }
 
@@ -126,24 +111,12 @@ pub(crate) fn certify(lab: &Lab, file: &str, authority: &str, names: &[&str]) ->
     Ok(authority)
 }
 
-fn configuration(lab: &Lab, token: &str) -> String {
+fn http(lab: &Lab, token: &str) -> String {
     let folder = lab.path("service").display().to_string();
     format!(
         r#"
-daemon off;
-master_process off;
-user root;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
   log_format arrived '$host $request_method $uri "$http_authorization" $status $server_protocol';
   access_log {folder}/access.log arrived;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
   root {folder}/html;
   default_type application/octet-stream;
   server {{
@@ -164,7 +137,6 @@ http {{
     location = / {{ return 200 "{GREETING}\n"; }}
     location = /large {{ limit_rate 256k; }}
   }}
-}}
 "#
     )
 }
