@@ -25,8 +25,24 @@ fuzz_target!(|body: &[u8]| {
     }
     let is_call = method.as_deref() == Some("tools/call");
     let called = |name: Option<String>| name.filter(|_| is_call);
-    let first = params.and_then(|params| params.text("name"));
+    let first = params.as_ref().and_then(|params| params.text("name"));
     assert_eq!(tool, called(first), "the first reader takes another tool");
+    let any = fields.text_in_any_case("method");
+    assert_eq!(method, any, "a reader blind to case takes another method");
+    let any = fields.raw_in_any_case("params");
+    let any = any.and_then(|raw| serde_json::from_str::<Fields>(raw).ok());
+    let any = any.and_then(|params| params.text_in_any_case("name"));
+    assert_eq!(
+        tool,
+        called(any),
+        "a reader blind to case takes another tool"
+    );
+    let is_answer = ["result", "error"].map(|name| fields.raw(name).is_some());
+    assert_ne!(
+        method.is_some(),
+        is_answer.contains(&true),
+        "it is both, or neither"
+    );
     // Some take less for JSON: numbers of any size are, and halves of surrogate pairs.
     if let Ok(value) = serde_json::from_slice::<Value>(body) {
         let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -48,6 +64,22 @@ impl Fields {
 
     fn text(&self, name: &str) -> Option<String> {
         serde_json::from_str(self.raw(name)?).ok()
+    }
+
+    /// As Go's `encoding/json` finds it: the last that is the name to a simple folding of cases; of letters of ASCII,
+    /// two have others that fold to them (Unicode, `CaseFolding.txt`). Some readers end a name at a NUL.
+    fn raw_in_any_case(&self, name: &str) -> Option<&str> {
+        let is = |field: &str| {
+            let field = field.split('\0').next().unwrap_or_default();
+            let folded = field.replace('ſ', "s").replace('\u{212a}', "k");
+            folded.eq_ignore_ascii_case(name)
+        };
+        let found = self.0.iter().rev().find(|(field, _)| is(field));
+        found.map(|(_, value)| value.get())
+    }
+
+    fn text_in_any_case(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.raw_in_any_case(name)?).ok()
     }
 
     fn once(&self) {

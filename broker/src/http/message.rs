@@ -67,15 +67,18 @@ impl Said {
     }
 }
 
-/// Reads the message of a request, and gives back its body.
+/// Reads the message of a request, and gives back its body. Only a POST has one (MCP, transports): what another
+/// method carries, some servers would read all the same.
 pub(super) async fn read(head: &Parts, body: Incoming) -> Result<(Said, Payload), Refusal> {
-    if head.method != Method::POST {
-        return Ok((Said::Nothing, Payload::new(Bytes::new(), Some(body))));
-    }
     let gathered = timeout(PATIENCE, gather(body)).await;
     let (first, rest) = gathered.map_err(|_| Refusal::too_slow())?;
+    if rest.is_none() && first.is_empty() && has_no_message(&head.method) {
+        return Ok((Said::Nothing, Payload::new(first, rest)));
+    }
     // What is encoded, the server reads otherwise.
-    let is_readable = rest.is_none() && !head.headers.contains_key(CONTENT_ENCODING);
+    let is_readable = rest.is_none()
+        && head.method == Method::POST
+        && !head.headers.contains_key(CONTENT_ENCODING);
     let read = is_readable.then(|| message::read(&first)).flatten();
     let said = match read {
         Some(read) => {
@@ -89,6 +92,11 @@ pub(super) async fn read(head: &Parts, body: Incoming) -> Result<(Said, Payload)
         None => Said::NotUnderstood,
     };
     Ok((said, Payload::new(first, rest)))
+}
+
+/// Opening the stream that the server asks on, ending a session, and what browsers ask before either.
+fn has_no_message(method: &Method) -> bool {
+    [Method::GET, Method::DELETE, Method::OPTIONS].contains(method)
 }
 
 /// The body as a whole, or its beginning and the rest when it is longer than a message.

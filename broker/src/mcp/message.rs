@@ -4,7 +4,10 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderMap;
-use lanyard_access::mcp::{CALL, LONGEST_ARGUMENTS, McpMessage};
+use lanyard_access::{
+    letter_case::folded,
+    mcp::{CALL, LONGEST_ARGUMENTS, McpMessage},
+};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -20,12 +23,23 @@ pub(crate) struct Read {
     pub(crate) id: Option<Box<RawValue>>,
 }
 
-/// Reads a body; nothing when it is not one message, or names one thing twice: some readers take the first of
-/// two, some the last.
+/// Reads a body; nothing when it is not one message, or one that others may read otherwise: some readers take the
+/// first of two keys, some the last; to some `Method` is `method`, and some end a text at a NUL.
 pub(crate) fn read(body: &[u8]) -> Option<Read> {
     // Whoever replaces what is no UTF-8 (RFC 8259, 8.1) reads another text.
     let text = std::str::from_utf8(body).ok()?;
-    let Fields { method, id, params } = serde_json::from_str(text).ok()?;
+    let fields: Fields<'_> = serde_json::from_str(text).ok()?;
+    // Of a message with neither, or with both, nobody can say what the server takes it for.
+    let is_answer = fields.answers && fields.id.is_some();
+    if fields.method.is_some() == is_answer || fields.method.is_some() && fields.answers {
+        return None;
+    }
+    let Fields {
+        method, id, params, ..
+    } = fields;
+    if method.as_deref().is_some_and(is_almost_a_call) {
+        return None;
+    }
     let is_call = method.as_deref() == Some(CALL);
     let Params { name, arguments } = if is_call { params } else { Params::default() };
     let arguments = match arguments {
@@ -40,6 +54,11 @@ pub(crate) fn read(body: &[u8]) -> Option<Read> {
         },
         id,
     })
+}
+
+/// Whether somebody could take the method for a call of a tool, which it is not.
+fn is_almost_a_call(method: &str) -> bool {
+    method != CALL && folded(method.trim()) == CALL
 }
 
 /// Whether the headers of the request say what the message says (MCP 2026-07-28, transports).
@@ -70,6 +89,8 @@ struct Fields<'m> {
     method: Option<String>,
     id: Option<Box<RawValue>>,
     params: Params<'m>,
+    /// Whether it has a result or an error.
+    answers: bool,
 }
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -88,11 +109,12 @@ impl<'de> Visitor<'de> for Message {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut seen = Seen::default();
+        let mut seen = Seen::among(&["jsonrpc", "method", "id", "params", "result", "error"]);
         let mut fields = Fields {
             method: None,
             id: None,
             params: Params::default(),
+            answers: false,
         };
         while let Some(key) = map.next_key::<String>()? {
             seen.once::<A::Error>(&key)?;
@@ -100,6 +122,10 @@ impl<'de> Visitor<'de> for Message {
                 "method" => fields.method = Some(map.next_value()?),
                 "id" => fields.id = Some(map.next_value()?),
                 "params" => fields.params = map.next_value()?,
+                "result" | "error" => {
+                    map.next_value::<IgnoredAny>()?;
+                    fields.answers = true;
+                }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -131,7 +157,7 @@ impl<'de> Visitor<'de> for ParamsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params<'de>, A::Error> {
-        let mut seen = Seen::default();
+        let mut seen = Seen::among(&["name", "arguments"]);
         let mut params = Params::default();
         while let Some(key) = map.next_key::<String>()? {
             seen.once::<A::Error>(&key)?;
@@ -159,18 +185,33 @@ impl<'de> Visitor<'de> for ParamsVisitor {
 }
 
 /// Keys that were met, in any case: some readers do not tell cases apart.
-#[derive(Default)]
-struct Seen(Vec<String>);
+struct Seen {
+    keys: Vec<String>,
+    /// Keys that count, which nothing may stand for.
+    names: &'static [&'static str],
+}
 
 impl Seen {
+    fn among(names: &'static [&'static str]) -> Self {
+        let keys = Vec::new();
+        Self { keys, names }
+    }
+
     fn once<E: serde::de::Error>(&mut self, key: &str) -> Result<(), E> {
         /// More keys than any message has would only cost time.
         const MOST: usize = 64;
-        let key = key.to_lowercase();
-        if self.0.contains(&key) || self.0.len() >= MOST {
+        // No message has other keys, and readers differ in what they make of them.
+        if !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(E::custom("a key has more than letters and signs of ASCII"));
+        }
+        let folded = folded(key);
+        if self.names.contains(&folded.as_str()) && !self.names.contains(&key) {
+            return Err(E::custom("a key is almost one that counts"));
+        }
+        if self.keys.contains(&folded) || self.keys.len() >= MOST {
             return Err(E::custom("a key stands twice, or there are too many"));
         }
-        self.0.push(key);
+        self.keys.push(folded);
         Ok(())
     }
 }
@@ -217,6 +258,14 @@ mod tests {
                 (None, None, some("1")),
             ),
             (
+                r#"{"id":null,"error":{"code":-32700,"message":"?"}}"#,
+                (None, None, some("null")),
+            ),
+            (
+                r#"{"method":"x/y","params":{"_meta":{"Name":1,"größe":2},"uri":"u"}}"#,
+                (some("x/y"), None, None),
+            ),
+            (
                 r#"{"method":"tools/call","params":{"name":5}}"#,
                 (some("tools/call"), None, None),
             ),
@@ -238,6 +287,24 @@ mod tests {
             r#"{"method":"tools/call","params":{"name":"get"},"params":{"name":"delete"}}"#,
             r#"{"method":"tools/call","params":{"name":"get","n\u0061me":"delete"}}"#,
             r#"{"method":"tools/list"} {"method":"tools/call"}"#,
+            // To readers that tell no cases apart, calls of a tool.
+            r#"{"id":1,"Method":"tools/call","params":{"name":"delete"}}"#,
+            r#"{"id":1,"METHOD":"tools/call","result":{},"params":{"name":"delete"}}"#,
+            r#"{"id":1,"method":"tools/call","Params":{"name":"delete"}}"#,
+            r#"{"id":1,"method":"tools/call","params":{"name":"get"},"param\u017f":{"name":"delete"}}"#,
+            r#"{"id":1,"method":"tools/call","params":{"name":"get","Arguments":{"path":"/"}}}"#,
+            r#"{"id":1,"method":"tools/call","params":{"name":"get","argument\u017f":{"path":"/"}}}"#,
+            r#"{"id":1,"method":"tools/call","params":{"Name":"delete"}}"#,
+            r#"{"id":1,"method":"Tools/Call","params":{"name":"delete"}}"#,
+            r#"{"id":1,"method":" tools/call","params":{"name":"delete"}}"#,
+            // To readers that end a text at a NUL.
+            r#"{"id":1,"method\u0000":"tools/call","result":{},"params":{"name":"delete"}}"#,
+            r#"{"id":1,"method":"tools/call","params":{"name":"get","name\u0000":"delete"}}"#,
+            // Neither a question nor an answer, and both.
+            r#"{"id":1,"params":{"name":"delete"}}"#,
+            r#"{"result":{}}"#,
+            r#"{"id":1,"method":"ping","result":{}}"#,
+            "{}",
             r#"{"method":5}"#,
             "{\"method\":\"tools/list\"}\0",
             "{'method':'tools/list'}",

@@ -83,10 +83,12 @@ async fn what_is_refused_is_answered_in_the_clients_own_protocol_and_never_arriv
         assert_eq!(reason, RefusalReason::ToolNotGranted);
         // What can be read in two ways is not read.
         let twice = CALL.replace("\"name\"", "\"name\":\"delete_repo\",\"name\"");
+        let disguised = delete.replace("method", "Method");
         let batch = format!("[{CALL}]");
         for (body, headers) in [
             (twice.as_str(), ""),
             (batch.as_str(), ""),
+            (disguised.as_str(), ""),
             ("not JSON", ""),
             (CALL, "Content-Encoding: gzip\r\n"),
         ] {
@@ -108,6 +110,34 @@ async fn what_is_refused_is_answered_in_the_clients_own_protocol_and_never_arriv
             }
         }
         assert!(world.service.seen.borrow().requests.is_empty());
+    })
+    .await;
+}
+
+/// Some servers read what comes with a method that has no message.
+#[tokio::test]
+async fn only_a_post_carries_a_message() {
+    within(async {
+        let world = world().await;
+        let mut client = world.client().await;
+        for method in ["GET", "DELETE", "OPTIONS", "PUT", "PATCH", "QUERY"] {
+            for headers in ["", "X-HTTP-Method-Override: POST\r\n"] {
+                let request = post(&world, "/mcp", CALL, headers).replacen("POST", method, 1);
+                client.send(request).await;
+                let reply = client.reply().await;
+                assert!(reply.starts_with("HTTP/1.1 403"), "{method}: {reply}");
+                assert!(reply.contains("McpNotUnderstood"), "{method}: {reply}");
+            }
+        }
+        let empty = |method| post(&world, "/mcp", "", "").replacen("POST", method, 1);
+        client.send(empty("PUT")).await;
+        assert!(client.reply().await.contains("McpNotUnderstood"));
+        assert!(world.service.seen.borrow().requests.is_empty());
+        for method in ["GET", "DELETE", "OPTIONS"] {
+            client.send(empty(method)).await;
+            let reply = client.reply().await;
+            assert!(reply.starts_with("HTTP/1.1 200"), "{method}: {reply}");
+        }
     })
     .await;
 }

@@ -151,9 +151,9 @@ fn refusal_of_message(grant: &LiveGrant, message: Mcp<'_>) -> Option<RefusalReas
         return None;
     }
     match message {
-        Mcp::Unread | Mcp::NoMessage => None,
+        Mcp::NoMessage => None,
         Mcp::Message(message) => grant.resource.mcp.refusal_of(message),
-        Mcp::NotUnderstood => Some(RefusalReason::McpNotUnderstood),
+        Mcp::Unread | Mcp::NotUnderstood => Some(RefusalReason::McpNotUnderstood),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod grant;
 pub mod host;
 pub mod http;
 pub mod identity;
+pub mod letter_case;
 pub mod lifetime;
 pub mod mcp;
 pub mod method;

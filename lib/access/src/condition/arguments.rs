@@ -1,11 +1,14 @@
 //! The arguments of a tool, as an expression reads them.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+};
 
 use cel::Value;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::mcp::LONGEST_ARGUMENTS;
+use crate::{letter_case::folded, mcp::LONGEST_ARGUMENTS};
 
 /// How much is read, so that no macro over it takes long.
 const MOST_VALUES: usize = 512;
@@ -15,14 +18,17 @@ const DEEPEST: usize = 16;
 const EXACT: u64 = 1 << 53;
 
 /// Reads JSON; nothing when it is larger than what is read, or when two readers could read it otherwise: an
-/// object has each key once, and no two that differ in case alone (Go's reader takes either).
-pub(super) fn read(text: &str) -> Option<Value> {
+/// object has each key once, and no two that differ in case alone; and none that is one of `names` but for its case,
+/// since the conditions that look for that name would not see what the tool may be given (Go's reader takes either).
+pub(super) fn read(text: &str, names: &BTreeSet<&str>) -> Option<Value> {
     if text.len() > LONGEST_ARGUMENTS {
         return None;
     }
+    let names = names.iter().map(|name| (folded(name), *name)).collect();
     let mut left = MOST_VALUES;
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Reading {
+        names: &names,
         left: &mut left,
         depth: 0,
     };
@@ -32,13 +38,23 @@ pub(super) fn read(text: &str) -> Option<Value> {
 }
 
 struct Reading<'l> {
+    /// What conditions look for, by what readers take it for that tell no cases apart.
+    names: &'l BTreeSet<(String, &'l str)>,
     left: &'l mut usize,
     depth: usize,
 }
 
 impl Reading<'_> {
+    /// Whether a name that conditions look for is this one in another case.
+    fn is_almost_named(&self, key: &str, folded: &str) -> bool {
+        let mut alike = self.names.iter().filter(|(name, _)| name == folded);
+        let mut found = alike.clone();
+        found.next().is_some() && alike.all(|(_, name)| *name != key)
+    }
+
     fn below(&mut self) -> Reading<'_> {
         Reading {
+            names: self.names,
             left: self.left,
             depth: self.depth + 1,
         }
@@ -112,9 +128,14 @@ impl<'de> Visitor<'de> for Reading<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
         let mut values = HashMap::new();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            if !seen.insert(key.to_lowercase()) {
+            let folded = folded(&key);
+            // Some readers end a text at a NUL.
+            if key.contains('\0') || self.is_almost_named(&key, &folded) {
+                return Err(A::Error::custom("a key that others read otherwise"));
+            }
+            if !seen.insert(folded) {
                 return Err(A::Error::custom("a key stands twice"));
             }
             values.insert(key, map.next_value_seed(self.below())?);
@@ -126,6 +147,30 @@ impl<'de> Visitor<'de> for Reading<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(text: &str) -> Option<Value> {
+        super::read(text, &BTreeSet::from(["path", "isPublic"]))
+    }
+
+    #[test]
+    fn a_name_that_is_looked_for_stands_there_as_it_is_or_not_at_all() {
+        for good in [
+            r#"{"path":1,"isPublic":true,"Other":{"a":1}}"#,
+            r#"{"paths":1,"größe":1}"#,
+            "{}",
+        ] {
+            assert!(read(good).is_some(), "{good}");
+        }
+        for bad in [
+            r#"{"Path":1}"#,
+            r#"{"ispublic":true}"#,
+            r#"{"i\u017fPublic":true}"#,
+            r#"{"a":[{"PATH":1}]}"#,
+            r#"{"path\u0000":1}"#,
+        ] {
+            assert!(read(bad).is_none(), "{bad}");
+        }
+    }
 
     #[test]
     fn whole_numbers_are_one_however_they_are_written() {
@@ -143,6 +188,7 @@ mod tests {
             r#"{"a":1,"A":2}"#,
             r#"{"x":{"a":1,"\u0061":2}}"#,
             r#"[{"b":1,"B":1}]"#,
+            r#"{"s":1,"\u017f":2}"#,
             "18446744073709551615",
             "1e300",
             "9007199254740993.0e3",

@@ -1,6 +1,6 @@
 //! What an expression is about, and whether it can be decided in little time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cel::{
     IdedExpr,
@@ -76,6 +76,8 @@ pub(super) struct Inspected {
     pub(super) subject: Subject,
     /// Its patterns, compiled.
     pub(super) patterns: BTreeMap<String, Regex>,
+    /// What it may look for in the arguments of a tool.
+    pub(super) keys: BTreeSet<String>,
 }
 
 /// Looks through an expression; an error says what it cannot have.
@@ -84,6 +86,7 @@ pub(super) fn inspect(expression: &IdedExpr) -> Result<Inspected, String> {
         found: Inspected {
             subject: Subject::Requests,
             patterns: BTreeMap::new(),
+            keys: BTreeSet::new(),
         },
         own: Vec::new(),
         loops: 0,
@@ -112,13 +115,22 @@ impl Inspection {
             Expr::Unspecified | Expr::Struct(_) => {
                 Err("it makes an object, which a condition has no use for".to_owned())
             }
-            Expr::Literal(literal) => check_literal(literal),
+            Expr::Literal(literal) => {
+                // A macro may go over keys.
+                if let (LiteralValue::String(text), true) = (literal, self.loops > 0) {
+                    self.found.keys.insert(text.inner().to_owned());
+                }
+                check_literal(literal)
+            }
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) => match root(&select.operand) {
                 Some(root) if !self.own.iter().any(|own| own == root) => {
                     self.field(root, &select.field)
                 }
-                _ => self.expression(&select.operand, below),
+                _ => {
+                    self.key(&select.operand, &select.field);
+                    self.expression(&select.operand, below)
+                }
             },
             Expr::Call(call) => self.call(call, below),
             Expr::List(list) => self.each(&list.elements, below),
@@ -153,6 +165,14 @@ impl Inspection {
         expressions
             .iter()
             .try_for_each(|expression| self.expression(expression, depth))
+    }
+
+    /// What it takes of something else; of a request and of an agent it takes no arguments.
+    fn key(&mut self, of: &IdedExpr, key: &str) {
+        let base = base(of).filter(|base| !self.own.iter().any(|own| own == base));
+        if !matches!(base, Some("request" | "agent")) {
+            self.found.keys.insert(key.to_owned());
+        }
     }
 
     /// A name that stands by itself.
@@ -193,6 +213,14 @@ impl Inspection {
             && !self.own.iter().any(|own| own == root)
         {
             return self.field(root, field);
+        }
+        match (name, call.args.as_slice()) {
+            (operators::INDEX, [operand, key]) | (operators::IN, [key, operand]) => {
+                if let Some(key) = text_of(key) {
+                    self.key(operand, key);
+                }
+            }
+            _ => {}
         }
         let is_known = OPERATORS.contains(&name)
             || name == operators::NOT_STRICTLY_FALSE
@@ -252,6 +280,22 @@ fn root(expression: &IdedExpr) -> Option<&str> {
         Some(name)
     } else {
         None
+    }
+}
+
+/// The name that a chain of fields begins with.
+fn base(expression: &IdedExpr) -> Option<&str> {
+    match &expression.expr {
+        Expr::Ident(name) => Some(name),
+        Expr::Select(select) => base(&select.operand),
+        Expr::Call(call) if call.func_name == operators::INDEX => call.args.first().and_then(base),
+        Expr::Unspecified
+        | Expr::Call(_)
+        | Expr::Comprehension(_)
+        | Expr::List(_)
+        | Expr::Literal(_)
+        | Expr::Map(_)
+        | Expr::Struct(_) => None,
     }
 }
 

@@ -203,6 +203,30 @@ fn a_number_is_the_same_however_an_agent_writes_it() {
     assert_eq!(of_call(all, r#"{"to":["a@example.com",5]}"#), NOT_DECIDED);
 }
 
+/// A condition that lets a call pass without an argument must not pass one in which some reader finds it.
+#[test]
+fn an_argument_in_another_case_is_not_taken_for_none() {
+    for text in [
+        "!has(mcp.arguments.path) || mcp.arguments.path.startsWith('/tmp/')",
+        "!('path' in mcp.arguments) || mcp.arguments['path'].startsWith('/tmp/')",
+        "mcp.arguments.all(key, key != 'path')",
+    ] {
+        assert_eq!(of_call(text, r#"{"other":1,"Other2":2}"#), None, "{text}");
+        for disguised in [r#"{"Path":"/etc"}"#, r#"{"a":{"PATH":"/etc"}}"#] {
+            assert_eq!(
+                of_call(text, disguised),
+                Some(RefusalReason::ConditionNotDecided),
+                "{text} {disguised}"
+            );
+        }
+    }
+    // What a condition asks of the request has nothing to do with arguments.
+    let request =
+        "request.method == 'POST' && request.headers['x-kind'] == 'a' || size(mcp.arguments) == 1";
+    assert_eq!(of_call(request, r#"{"Post":1}"#), None);
+    assert_eq!(of_call(request, r#"{"X-Kind":1}"#), None);
+}
+
 #[test]
 fn the_first_condition_that_is_in_the_way_is_named() {
     let conditions = [
