@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::{
     agent::ObtainedSecret,
     scrub::{Needles, mask_for},
+    upstream::substitution::Substitution,
 };
 
 /// Why a secret cannot be put into a request.
@@ -31,6 +32,9 @@ pub(crate) enum InjectionError {
     /// A password without a user.
     #[error("the credential has no user name")]
     NoUserName,
+    /// The target of the request has no room for it.
+    #[error("the target of the request is too long to put the secret into")]
+    Target,
 }
 
 /// Below that, masking a secret in replies would mask much else.
@@ -98,25 +102,69 @@ impl Injected {
 
     /// Puts it into the head of a request in place of what the client wrote there. Nothing encoded is asked
     /// for, since what comes back is searched.
-    pub(crate) fn put(self, headers: &mut HeaderMap, target: &mut Uri) -> Needles {
-        for name in &KEY_HEADERS {
-            headers.remove(name);
+    pub(crate) fn put(
+        &self,
+        headers: &mut HeaderMap,
+        target: &mut Uri,
+    ) -> Result<(), InjectionError> {
+        match &self.place {
+            Place::Header(name, value) => put_header(headers, name, value.clone()),
+            Place::Query(parameter, value) => put_parameter(headers, target, parameter, value)?,
         }
-        match self.place {
+        Ok(())
+    }
+
+    /// The same, but that something stands in for the secret.
+    pub(crate) fn put_stand_in(
+        &self,
+        headers: &mut HeaderMap,
+        target: &mut Uri,
+    ) -> Result<Substitution, InjectionError> {
+        match &self.place {
             Place::Header(name, value) => {
-                headers.insert(name, value);
+                let substitution = Substitution::of(value.as_bytes());
+                let value = HeaderValue::from_str(substitution.stand_in());
+                let value = value.map_err(|_| InjectionError::Characters)?;
+                put_header(headers, name, value);
+                Ok(substitution)
             }
             Place::Query(parameter, value) => {
-                if let Some(with) = with_parameter(target, &parameter, &value) {
-                    *target = with;
-                }
+                let substitution = Substitution::of(value.as_bytes());
+                put_parameter(headers, target, parameter, substitution.stand_in())?;
+                Ok(substitution)
             }
         }
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        // Compressed messages of a WebSocket could not be searched.
-        headers.remove(SEC_WEBSOCKET_EXTENSIONS);
-        self.needles
     }
+
+    /// What to look for in the reply.
+    pub(crate) fn needles(&self) -> Needles {
+        self.needles.clone()
+    }
+}
+
+fn put_header(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    make_way(headers);
+    headers.insert(name, value);
+}
+
+fn put_parameter(
+    headers: &mut HeaderMap,
+    target: &mut Uri,
+    parameter: &QueryParameter,
+    value: &str,
+) -> Result<(), InjectionError> {
+    make_way(headers);
+    *target = with_parameter(target, parameter, value).ok_or(InjectionError::Target)?;
+    Ok(())
+}
+
+fn make_way(headers: &mut HeaderMap) {
+    for name in &KEY_HEADERS {
+        headers.remove(name);
+    }
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    // Compressed messages of a WebSocket could not be searched.
+    headers.remove(SEC_WEBSOCKET_EXTENSIONS);
 }
 
 fn check(secret: &[u8]) -> Result<(), InjectionError> {
@@ -249,7 +297,7 @@ mod tests {
             headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
         let mut target: Uri = target.parse().unwrap();
-        injected.put(&mut headers, &mut target);
+        injected.put(&mut headers, &mut target).unwrap();
         (headers, target.to_string())
     }
 
