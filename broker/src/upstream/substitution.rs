@@ -42,8 +42,8 @@ impl Substitution {
         &self.stand_in
     }
 
-    /// The beginning of what is written with the secret in its place, and how much of it that is.
-    fn applied(&self, slices: &[IoSlice<'_>]) -> Option<(Zeroizing<Vec<u8>>, usize)> {
+    /// The beginning of what is written, with the secret in its place.
+    fn applied(&self, slices: &[IoSlice<'_>]) -> Option<Applied> {
         let (head, rest) = slices.split_first()?;
         let at = memmem::find(head, self.stand_in.as_bytes())?;
         let behind = at + self.stand_in.len();
@@ -54,14 +54,20 @@ impl Substitution {
         let mut bytes = Zeroizing::new(Vec::with_capacity(begin + room));
         bytes.extend_from_slice(&head[..at]);
         bytes.extend_from_slice(&self.secret);
-        let taken = behind + room;
+        let replaced = behind + room;
         for slice in iter::once(&head[behind..]).chain(rest.iter().map(|slice| &**slice)) {
             let length = slice.len().min(room);
             bytes.extend_from_slice(&slice[..length]);
             room -= length;
         }
-        Some((bytes, taken))
+        Some(Applied { bytes, replaced })
     }
+}
+
+/// What is written in place of so many bytes.
+struct Applied {
+    bytes: Zeroizing<Vec<u8>>,
+    replaced: usize,
 }
 
 impl fmt::Debug for Substitution {
@@ -119,11 +125,8 @@ impl Substitutions {
         Announced(self)
     }
 
-    /// The bytes to write in place of the beginning of these, if any stand in for others, and how many they replace.
-    fn apply(
-        &self,
-        slices: &[IoSlice<'_>],
-    ) -> Result<Option<(Zeroizing<Vec<u8>>, usize)>, SubstitutionError> {
+    /// What to write in place of the beginning of these, if they are the head that was announced.
+    fn apply(&self, slices: &[IoSlice<'_>]) -> Result<Option<Applied>, SubstitutionError> {
         let mut next = self.next();
         let substitution = match &*next {
             Next::Anything => return Ok(None),
@@ -216,15 +219,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Substituting<S> {
         ready!(this.poll_head(context))?;
         let first = slices.iter().position(|slice| !slice.is_empty());
         let slices = &slices[first.unwrap_or(slices.len())..];
-        let Some((head, taken)) = this.substitutions.apply(slices)? else {
+        let Some(applied) = this.substitutions.apply(slices)? else {
             return Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         };
-        this.head = head;
+        this.head = applied.bytes;
         // What does not go out now is ours to write, before anything that follows.
         if let Poll::Ready(result) = this.poll_head(context) {
             result?;
         }
-        Poll::Ready(Ok(taken))
+        Poll::Ready(Ok(applied.replaced))
     }
 
     fn is_write_vectored(&self) -> bool {
