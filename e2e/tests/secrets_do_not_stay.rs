@@ -131,47 +131,101 @@ fn is_connected(broker: u32, port: u16) -> bool {
     })
 }
 
-#[test]
-fn after_a_reply_the_broker_has_no_form_of_the_secret() {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
-    let service = counterparts::holding(&stage.lab, &WAYS.map(|way| way.port)).unwrap();
-    for way in &WAYS {
-        way.write(&stage);
-    }
-    let mut client = Dialogue::with_peer(&stage, TOOLS, "kept.py", &[NAME]).unwrap();
-    let broker = stage.lanyard.only_broker().unwrap();
-    let node_agent = stage.lanyard.daemon().unwrap();
-    let forms = Forms::of(TOKEN);
-    let found = |pid| memory::find(pid, &forms);
-    for way in &WAYS {
-        client.say(&format!("{} /held", way.port)).unwrap();
-        let first = until_arrived(&service, way, 1);
-        for pid in [broker, node_agent] {
-            let places = found(pid).unwrap();
-            assert!(!places.is_empty(), "the search finds nothing: {}", way.name);
+/// A client with connections to the service, at every port of it.
+struct Scene {
+    stage: Stage,
+    service: Holding,
+    client: Dialogue,
+    broker: u32,
+    node_agent: u32,
+    forms: Forms,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let stage = Stage::set().unwrap();
+        stage
+            .lab
+            .write("manifests/tools.yaml", whoever(TOOLS))
+            .unwrap();
+        let service = counterparts::holding(&stage.lab, &WAYS.map(|way| way.port)).unwrap();
+        for way in &WAYS {
+            way.write(&stage);
         }
-        service.release().unwrap();
-        assert_eq!(client.hear().unwrap(), "200 done");
+        let client = Dialogue::with_peer(&stage, TOOLS, "kept.py", &[NAME]).unwrap();
+        Self {
+            broker: stage.lanyard.only_broker().unwrap(),
+            node_agent: stage.lanyard.daemon().unwrap(),
+            stage,
+            service,
+            client,
+            forms: Forms::of(TOKEN),
+        }
+    }
+
+    /// That both have it while a request is open: a search that finds nothing proves nothing.
+    fn is_held(&self, what: &str) {
+        for pid in [self.broker, self.node_agent] {
+            let places = memory::find(pid, &self.forms).unwrap();
+            assert!(!places.is_empty(), "the search finds nothing: {what}");
+        }
+    }
+
+    fn is_gone(&self, pid: u32, limit: Duration, what: &str) {
         let mut last = Vec::new();
-        let gone = wait::until("the broker has no form of the secret", SOON, || {
-            last = found(broker)?;
+        let gone = wait::until("no form of the secret is there", limit, || {
+            last = memory::find(pid, &self.forms)?;
             Ok(last.is_empty().then_some(()))
         });
-        gone.unwrap_or_else(|error| panic!("{}: {error}: {last:#?}", way.name));
-        assert!(is_connected(broker, way.port), "{}", way.name);
-        assert_eq!(client.ask(&format!("{} /", way.port)).unwrap(), "200 done");
-        let second = until_arrived(&service, way, 2);
-        assert_eq!(first.connection, second.connection, "{}", way.name);
-        service.hold().unwrap();
+        gone.unwrap_or_else(|error| {
+            panic!(
+                "{what}: {error}: {last:#?}\n{}",
+                self.stage.lanyard.daemon_log()
+            )
+        });
     }
-    let mut last = Vec::new();
-    let gone = wait::until("the node agent has no form of the secret", REST, || {
-        last = found(node_agent)?;
-        Ok(last.is_empty().then_some(()))
-    });
-    gone.unwrap_or_else(|error| panic!("{error}: {last:#?}"));
+}
+
+#[test]
+fn after_a_reply_the_broker_has_no_form_of_the_secret() {
+    let mut scene = Scene::set();
+    for way in &WAYS {
+        scene.client.say(&format!("{} /held", way.port)).unwrap();
+        let first = until_arrived(&scene.service, way, 1);
+        scene.is_held(way.name);
+        scene.service.release().unwrap();
+        assert_eq!(scene.client.hear().unwrap(), "200 done");
+        scene.is_gone(scene.broker, SOON, way.name);
+        assert!(is_connected(scene.broker, way.port), "{}", way.name);
+        let reply = scene.client.ask(&format!("{} /", way.port)).unwrap();
+        assert_eq!(reply, "200 done");
+        let second = until_arrived(&scene.service, way, 2);
+        assert_eq!(first.connection, second.connection, "{}", way.name);
+        scene.service.hold().unwrap();
+    }
+    scene.is_gone(scene.node_agent, REST, "the node agent");
+}
+
+#[test]
+fn what_is_refused_or_left_does_not_leave_it_behind_either() {
+    let mut scene = Scene::set();
+    for way in &WAYS {
+        let port = way.port;
+        let reply = scene.client.ask(&format!("{port} /refused")).unwrap();
+        assert_eq!(reply, "401 done", "{}", way.name);
+        scene.is_gone(scene.broker, SOON, way.name);
+        let asked = scene.client.ask(&format!("{port} /held leave")).unwrap();
+        assert_eq!(asked, "asked", "{}", way.name);
+        wait::until("the request arrived", SOON, || {
+            let arrived = scene.service.arrived(port)?;
+            let held = arrived
+                .last()
+                .is_some_and(|last| last.target.starts_with("/held"));
+            Ok(held.then_some(()))
+        })
+        .unwrap();
+        scene.is_held(way.name);
+        assert_eq!(scene.client.ask("now").unwrap(), "left");
+        scene.is_gone(scene.broker, SOON, way.name);
+    }
 }

@@ -3,7 +3,7 @@
     holding.py CERTIFICATE KEY LOG RELEASE PORT...
 
 It writes down what arrives, a line each: the port of this end and that of the other, the target, the authorization. The
-reply to a path that begins with `/held` waits until the file RELEASE is there.
+reply to a path that begins with `/held` waits until the file RELEASE is there; `/refused` is answered with 401.
 """
 
 import http.server
@@ -27,7 +27,7 @@ class Service(http.server.BaseHTTPRequestHandler):
         log.write(f"{self.server.server_port} {self.client_address[1]} {self.path} {authorization}\n")
         while self.path.startswith("/held") and not os.path.exists(release):
             time.sleep(0.01)
-        self.send_response(200)
+        self.send_response(401 if self.path.startswith("/refused") else 200)
         self.send_header("content-length", "4")
         self.end_headers()
         self.wfile.write(b"done")

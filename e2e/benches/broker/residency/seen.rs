@@ -124,34 +124,33 @@ struct Map {
     is_kept_out_of_dumps: bool,
 }
 
-/// What can be written and was ever touched (`/proc/PID/smaps`, proc_pid_smaps(5)).
+/// What can be written and was ever touched (`/proc/PID/smaps`: a line of rights, then what is known of it).
 fn writable(maps: &str) -> Vec<Map> {
     let mut known = Vec::new();
     let mut current = None;
     let mut is_touched = false;
     for line in maps.lines() {
-        if let Some(range) = range(line) {
-            current = range;
-        } else if let Some(size) = line.strip_prefix("Rss:") {
+        if let Some(size) = line.strip_prefix("Rss:") {
             is_touched = size.trim() != "0 kB";
-        } else if let Some(flags) = line.strip_prefix("VmFlags:")
-            && let Some((start, end)) = current.take().filter(|_| is_touched)
-        {
-            known.push(Map {
+        } else if let Some(flags) = line.strip_prefix("VmFlags:") {
+            let range = current.take().filter(|_| is_touched);
+            known.extend(range.map(|(start, end)| Map {
                 start,
                 end,
                 is_kept_out_of_dumps: flags.split(' ').any(|flag| flag == "dd"),
-            });
+            }));
+        } else if let Some(range) = range(line) {
+            current = Some(range);
         }
     }
     known
 }
 
-/// Of a line that begins a mapping: where it is, if it can be written.
-fn range(line: &str) -> Option<Option<(u64, u64)>> {
+/// Of a line that begins a mapping which can be written: where it is.
+fn range(line: &str) -> Option<(u64, u64)> {
     let mut parts = line.split(' ');
     let (start, end) = parts.next()?.split_once('-')?;
+    parts.next().filter(|rights| rights.starts_with("rw"))?;
     let number = |text| u64::from_str_radix(text, 16).ok();
-    let range = (number(start)?, number(end)?);
-    Some(Some(range).filter(|_| parts.next().is_some_and(|rights| rights.starts_with("rw"))))
+    Some((number(start)?, number(end)?))
 }
