@@ -120,20 +120,23 @@ impl Injected {
         headers: &mut HeaderMap,
         target: &mut Uri,
     ) -> Result<Substitution, InjectionError> {
+        let substitution = match &self.place {
+            Place::Header(_, value) => Substitution::of(value.as_bytes()),
+            Place::Query(_, value) => Substitution::of(value.as_bytes()),
+        };
+        let stand_in = substitution.stand_in();
         match &self.place {
-            Place::Header(name, value) => {
-                let substitution = Substitution::of(value.as_bytes());
-                let value = HeaderValue::from_str(substitution.stand_in());
-                let value = value.map_err(|_| InjectionError::Characters)?;
-                put_header(headers, name, value);
-                Ok(substitution)
+            Place::Header(name, _) => {
+                let stand_in = HeaderValue::from_str(stand_in);
+                put_header(
+                    headers,
+                    name,
+                    stand_in.map_err(|_| InjectionError::Characters)?,
+                );
             }
-            Place::Query(parameter, value) => {
-                let substitution = Substitution::of(value.as_bytes());
-                put_parameter(headers, target, parameter, substitution.stand_in())?;
-                Ok(substitution)
-            }
+            Place::Query(parameter, _) => put_parameter(headers, target, parameter, stand_in)?,
         }
+        Ok(substitution)
     }
 
     /// What to look for in the reply.
@@ -368,6 +371,27 @@ mod tests {
             assert_eq!(put, with);
             assert!(!headers.contains_key(AUTHORIZATION));
         }
+    }
+
+    #[test]
+    fn a_stand_in_takes_the_place_of_the_secret_and_a_target_without_room_is_refused() {
+        let query = Injection::Query {
+            parameter: "key".parse().unwrap(),
+        };
+        for injection in [Injection::Bearer, query.clone()] {
+            let injected = Injected::new(&injection, &secret(TOKEN)).unwrap();
+            let (mut headers, mut target) = (HeaderMap::new(), "/a?key=own".parse().unwrap());
+            let put = injected.put_stand_in(&mut headers, &mut target).unwrap();
+            let head = format!("{target} {:?}", headers.get(AUTHORIZATION));
+            assert!(
+                head.contains(put.stand_in()) && !head.contains("sk-0123"),
+                "{head}"
+            );
+        }
+        let injected = Injected::new(&query, &secret(TOKEN)).unwrap();
+        let mut target: Uri = format!("/{}", "a".repeat(65_530)).parse().unwrap();
+        let long = injected.put(&mut HeaderMap::new(), &mut target);
+        assert_eq!(long, Err(InjectionError::Target));
     }
 
     #[test]

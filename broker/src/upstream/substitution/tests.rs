@@ -1,4 +1,12 @@
-use tokio::{io::AsyncWriteExt as _, runtime};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
+    runtime,
+};
 
 use super::*;
 
@@ -239,4 +247,43 @@ fn what_needs_no_credential_is_written_as_it_is() {
     let mut line = Line::new(3);
     line.write(&[b"GET / HTTP/1.1\r\n", b"\r\n"]).unwrap();
     assert_eq!(line.written(), "GET / HTTP/1.1\r\n\r\n");
+}
+
+#[test]
+fn hyper_hands_each_head_over_whole_in_its_first_write() {
+    const BODY: usize = 100_000;
+    for room in [1 << 10, 1 << 16, 1 << 20] {
+        run(async {
+            let (stream, mut service) = duplex(room);
+            let substitutions = Substitutions::default();
+            let stream = Substituting::new(stream, substitutions.clone());
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+            let connection = tokio::spawn(connection);
+            let serving = tokio::spawn(async move {
+                let mut all = Vec::new();
+                for end in [vec![b'x'; BODY], b"\r\n\r\n".to_vec()] {
+                    while !all.ends_with(&end) {
+                        assert!(service.read_buf(&mut all).await.unwrap() > 0);
+                    }
+                    let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                    service.write_all(reply).await.unwrap();
+                }
+                String::from_utf8(all).unwrap()
+            });
+            for body in [vec![b'x'; BODY], Vec::new()] {
+                let substitution = Substitution::of(SECRET);
+                let request = Request::post("/").header("authorization", substitution.stand_in());
+                let request = request.body(Full::new(Bytes::from(body))).unwrap();
+                sender.ready().await.unwrap();
+                let _announced = substitutions.announce(substitution);
+                sender.send_request(request).await.unwrap();
+            }
+            let read = serving.await.unwrap();
+            let secret = std::str::from_utf8(SECRET).unwrap();
+            let line = format!("authorization: {secret}\r\n");
+            assert_eq!(read.matches(&line).count(), 2, "{room}");
+            drop(sender);
+            connection.await.unwrap().unwrap();
+        });
+    }
 }
