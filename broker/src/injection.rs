@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::{
     agent::ObtainedSecret,
     scrub::{Needles, mask_for},
+    upstream::substitution::Substitution,
 };
 
 /// Why a secret cannot be put into a request.
@@ -31,6 +32,9 @@ pub(crate) enum InjectionError {
     /// A password without a user.
     #[error("the credential has no user name")]
     NoUserName,
+    /// The target of the request has no room for it.
+    #[error("the target of the request is too long to put the secret into")]
+    Target,
 }
 
 /// Below that, masking a secret in replies would mask much else.
@@ -98,25 +102,72 @@ impl Injected {
 
     /// Puts it into the head of a request in place of what the client wrote there. Nothing encoded is asked
     /// for, since what comes back is searched.
-    pub(crate) fn put(self, headers: &mut HeaderMap, target: &mut Uri) -> Needles {
-        for name in &KEY_HEADERS {
-            headers.remove(name);
+    pub(crate) fn put(
+        &self,
+        headers: &mut HeaderMap,
+        target: &mut Uri,
+    ) -> Result<(), InjectionError> {
+        match &self.place {
+            Place::Header(name, value) => put_header(headers, name, value.clone()),
+            Place::Query(parameter, value) => put_parameter(headers, target, parameter, value)?,
         }
-        match self.place {
-            Place::Header(name, value) => {
-                headers.insert(name, value);
-            }
-            Place::Query(parameter, value) => {
-                if let Some(with) = with_parameter(target, &parameter, &value) {
-                    *target = with;
-                }
-            }
-        }
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        // Compressed messages of a WebSocket could not be searched.
-        headers.remove(SEC_WEBSOCKET_EXTENSIONS);
-        self.needles
+        Ok(())
     }
+
+    /// The same, but that something stands in for the secret.
+    pub(crate) fn put_stand_in(
+        &self,
+        headers: &mut HeaderMap,
+        target: &mut Uri,
+    ) -> Result<Substitution, InjectionError> {
+        let substitution = match &self.place {
+            Place::Header(_, value) => Substitution::of(value.as_bytes()),
+            Place::Query(_, value) => Substitution::of(value.as_bytes()),
+        };
+        let stand_in = substitution.stand_in();
+        match &self.place {
+            Place::Header(name, _) => {
+                let stand_in = HeaderValue::from_str(stand_in);
+                put_header(
+                    headers,
+                    name,
+                    stand_in.map_err(|_| InjectionError::Characters)?,
+                );
+            }
+            Place::Query(parameter, _) => put_parameter(headers, target, parameter, stand_in)?,
+        }
+        Ok(substitution)
+    }
+
+    /// What to look for in the reply.
+    pub(crate) fn needles(&self) -> Needles {
+        self.needles.clone()
+    }
+}
+
+fn put_header(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    make_way(headers);
+    headers.insert(name, value);
+}
+
+fn put_parameter(
+    headers: &mut HeaderMap,
+    target: &mut Uri,
+    parameter: &QueryParameter,
+    value: &str,
+) -> Result<(), InjectionError> {
+    make_way(headers);
+    *target = with_parameter(target, parameter, value).ok_or(InjectionError::Target)?;
+    Ok(())
+}
+
+fn make_way(headers: &mut HeaderMap) {
+    for name in &KEY_HEADERS {
+        headers.remove(name);
+    }
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    // Compressed messages of a WebSocket could not be searched.
+    headers.remove(SEC_WEBSOCKET_EXTENSIONS);
 }
 
 fn check(secret: &[u8]) -> Result<(), InjectionError> {
@@ -227,127 +278,4 @@ impl AsRef<[u8]> for Cleared {
 }
 
 #[cfg(test)]
-mod tests {
-    use credential::Injection;
-
-    use super::*;
-
-    const TOKEN: &[u8] = b"sk-0123456789/+?";
-
-    fn secret(value: &[u8]) -> ObtainedSecret {
-        ObtainedSecret {
-            value: Zeroizing::new(value.to_vec()),
-            username: None,
-            version: 1,
-        }
-    }
-
-    fn injected(injection: &Injection, target: &str, own: &[(&str, &str)]) -> (HeaderMap, String) {
-        let injected = Injected::new(injection, &secret(TOKEN)).unwrap();
-        let mut headers = HeaderMap::new();
-        for (name, value) in own {
-            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
-        }
-        let mut target: Uri = target.parse().unwrap();
-        injected.put(&mut headers, &mut target);
-        (headers, target.to_string())
-    }
-
-    #[test]
-    fn each_way_puts_it_in_its_place_and_takes_out_what_the_client_wrote() {
-        let own = [
-            ("authorization", "Bearer own"),
-            ("authorization", "Basic own"),
-            ("x-api-key", "own"),
-            ("x-goog-api-key", "own"),
-            ("accept-encoding", "gzip"),
-            ("accept", "*/*"),
-        ];
-        let rows = [
-            (
-                Injection::Bearer,
-                "authorization",
-                "Bearer sk-0123456789/+?",
-            ),
-            (
-                Injection::Header {
-                    name: "x-api-key".parse().unwrap(),
-                    prefix: String::new(),
-                },
-                "x-api-key",
-                "sk-0123456789/+?",
-            ),
-            (
-                Injection::Header {
-                    name: "x-own".parse().unwrap(),
-                    prefix: "Token ".into(),
-                },
-                "x-own",
-                "Token sk-0123456789/+?",
-            ),
-            (
-                Injection::Basic {
-                    username: Some("git".into()),
-                },
-                "authorization",
-                "Basic Z2l0OnNrLTAxMjM0NTY3ODkvKz8=",
-            ),
-        ];
-        for (injection, name, value) in rows {
-            let (headers, target) = injected(&injection, "/a?b=1", &own);
-            assert_eq!(headers[name], value);
-            assert!(headers[name].is_sensitive() && !format!("{headers:?}").contains("0123"));
-            assert_eq!(headers.len(), 3, "{headers:?}");
-            assert_eq!(headers[ACCEPT_ENCODING], "identity");
-            assert_eq!(target, "/a?b=1");
-        }
-    }
-
-    #[test]
-    fn a_parameter_takes_the_place_of_every_spelling_of_its_name() {
-        let injection = Injection::Query {
-            parameter: "key".parse().unwrap(),
-        };
-        let secret = "key=sk-0123456789%2F%2B%3F";
-        for (target, with) in [
-            ("/a", format!("/a?{secret}")),
-            ("/a?", format!("/a?{secret}")),
-            ("/a?b=1&key=own&c=2", format!("/a?b=1&c=2&{secret}")),
-            ("/a?k%65y=own&KEY=own&key", format!("/a?{secret}")),
-            ("/a?key[]=own&keys=1", format!("/a?keys=1&{secret}")),
-        ] {
-            let (headers, put) = injected(&injection, target, &[("authorization", "own")]);
-            assert_eq!(put, with);
-            assert!(!headers.contains_key(AUTHORIZATION));
-        }
-    }
-
-    #[test]
-    fn a_pair_needs_a_user_name() {
-        let injection = Injection::Basic { username: None };
-        let mut pair = secret(TOKEN);
-        let without = Injected::new(&injection, &pair).unwrap_err();
-        assert_eq!(without, InjectionError::NoUserName);
-        pair.username = Some("bob".into());
-        assert!(Injected::new(&injection, &pair).is_ok());
-    }
-
-    #[test]
-    fn what_would_break_a_request_is_refused() {
-        let put = |value: &[u8]| Injected::new(&Injection::Bearer, &secret(value)).map(drop);
-        for bad in [
-            &b"sk-0123\r\nX: y"[..],
-            b"sk 0123456789",
-            b"sk-0123456789\0",
-            b"*#!.,*#!.,",
-            "schlüssel-lang".as_bytes(),
-        ] {
-            assert_eq!(put(bad), Err(InjectionError::Characters));
-        }
-        assert_eq!(put(b"short\n"), Err(InjectionError::TooShort));
-        assert_eq!(put(b""), Err(InjectionError::TooShort));
-        let long = vec![b'x'; LONGEST + 1];
-        assert_eq!(put(&long), Err(InjectionError::TooLong));
-        assert_eq!(put(b"sk-0123456789\n"), Ok(()));
-    }
-}
+mod tests;

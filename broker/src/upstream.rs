@@ -8,6 +8,7 @@ mod pool;
 mod proxy;
 pub(crate) mod roots;
 pub(crate) mod service;
+pub(crate) mod substitution;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 

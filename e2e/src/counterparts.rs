@@ -1,5 +1,6 @@
 //! More services on the lab's second host: of other protocols than HTTP, and of HTTP at its edges.
 
+mod holding;
 mod mcp;
 mod model;
 
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use self::{
+    holding::{Arrived, Holding, holding},
     mcp::{CONFORMANCE, CONFORMANCE_IN_THE_CLEAR, conformance, mcp},
     model::{MODEL, Model, model},
 };

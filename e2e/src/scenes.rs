@@ -81,10 +81,11 @@ fn policy(lab: &Lab, secret: &Path, login: &Path) -> String {
         )
     };
     format!(
-        "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n  - secret: default/login/username\n    file: {}\n  - secret: default/login/password\n    command: [/bin/echo, {TOKEN}]\n  - secret: default/second/token\n    command: [/bin/echo, {SECOND_TOKEN}]\n",
+        "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n  - secret: default/login/username\n    file: {}\n  - secret: default/login/password\n    command: [/bin/cat, {}]\n  - secret: default/second/token\n    command: [/bin/echo, {SECOND_TOKEN}]\n",
         AGENTS.map(agent).concat(),
         secret.display(),
-        login.display()
+        login.display(),
+        secret.display()
     )
 }
 

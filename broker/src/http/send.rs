@@ -4,7 +4,9 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::Authority};
 use hyper::body::Incoming;
-use lanyard_access::{desired::LiveGrant, grant::Protocol, reason::RefusalReason};
+use lanyard_access::{
+    credential::GrantedCredential, desired::LiveGrant, grant::Protocol, reason::RefusalReason,
+};
 use lanyard_protocol::record::{GrantRef, Outcome};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -23,6 +25,7 @@ use crate::{
     upstream::{
         UpstreamError, Wanted,
         service::{SendError, Service},
+        substitution::Substitution,
     },
 };
 
@@ -196,15 +199,6 @@ impl Sending<'_> {
         let Some(credential) = &self.grant.credential else {
             return Ok(None);
         };
-        let unavailable = |error: &dyn std::error::Error| {
-            tracing::warn!(grant = %self.grant.key, %error, "no credential");
-            self.open.break_off(Outcome::CredentialUnavailable);
-            if self.open.is_granted() {
-                Refusal::no_credential(&credential.source)
-            } else {
-                Refusal::grant_ended()
-            }
-        };
         let secret = if let Some(known) = known {
             known
         } else {
@@ -212,19 +206,54 @@ impl Sending<'_> {
             let agent = &self.broker.agent;
             agent.secret(grant, self.exec_id, refused_version).await
         };
-        let secret = secret.map_err(|error| unavailable(&error))?;
+        let secret = secret.map_err(|error| self.no_credential(credential, &error))?;
         let injected = Injected::new(&credential.injection, &secret);
-        let injected = injected.map_err(|error| unavailable(&error))?;
+        let injected = injected.map_err(|error| self.no_credential(credential, &error))?;
         Ok(Some((injected, secret.version)))
+    }
+
+    fn no_credential(
+        &self,
+        credential: &GrantedCredential,
+        error: &dyn std::error::Error,
+    ) -> Refusal {
+        tracing::warn!(grant = %self.grant.key, %error, "no credential");
+        self.open.break_off(Outcome::CredentialUnavailable);
+        if self.open.is_granted() {
+            Refusal::no_credential(&credential.source)
+        } else {
+            Refusal::grant_ended()
+        }
+    }
+
+    /// Puts the credential in. Over HTTP/1.1 something stands in for it until it is written.
+    fn inject(
+        &self,
+        injected: Option<&Injected>,
+        request: &mut Request<RequestBody>,
+        http2: bool,
+    ) -> Result<Option<Substitution>, Refusal> {
+        let Some((injected, credential)) = injected.zip(self.grant.credential.as_ref()) else {
+            return Ok(None);
+        };
+        let mut target = request.uri().clone();
+        let headers = request.headers_mut();
+        let put = if http2 {
+            injected.put(headers, &mut target).map(|()| None)
+        } else {
+            injected.put_stand_in(headers, &mut target).map(Some)
+        };
+        let substitution = put.map_err(|error| self.no_credential(credential, &error))?;
+        *request.uri_mut() = target;
+        Ok(substitution)
     }
 
     async fn carry(
         &self,
-        mut head: Head,
+        head: Head,
         body: Payload,
         injected: Option<Injected>,
     ) -> Result<Replied, Refusal> {
-        let needles = injected.map(|injected| injected.put(&mut head.headers, &mut head.target));
         let (body, mut returned) = self.body(body);
         let mut request = head.request(body);
         let authority = authority(self.grant);
@@ -242,16 +271,17 @@ impl Sending<'_> {
                 is_encrypted: self.grant.resource.protocol != Protocol::Http,
                 authority: &authority,
             };
+            let substitution = self.inject(injected.as_ref(), &mut request, spoken.http2)?;
             fit(&mut request, spoken);
             // Over HTTP/1.1 nobody says what became of it.
             let again = returned.take().filter(|_| service.speaks_http2());
             let again = again.map(|returned| (Head::of(&request), returned));
-            match timeout(REPLY, service.send(request)).await {
+            match timeout(REPLY, service.send(request, substitution)).await {
                 Ok(Ok(reply)) => {
                     return Ok(Replied {
                         reply,
                         service,
-                        needles,
+                        needles: injected.map(|injected| injected.needles()),
                     });
                 }
                 // The service closed it while nobody used it; nothing of the request was sent.

@@ -21,6 +21,7 @@ use tokio::{sync::watch, task::AbortHandle};
 use super::{
     UpstreamError,
     connect::{Established, ServiceStream},
+    substitution::{Substituting, Substitution, Substitutions},
 };
 use crate::{clock, deadline, http::payload::RequestBody, limits, scope::Scope, socket::Cut};
 
@@ -67,7 +68,7 @@ impl Drop for Open {
 #[derive(Debug)]
 enum Sender {
     /// HTTP/1.1.
-    One(http1::SendRequest<RequestBody>),
+    One(http1::SendRequest<RequestBody>, Substitutions),
     /// HTTP/2.
     Many(http2::SendRequest<RequestBody>, Arc<AtomicUsize>),
 }
@@ -100,16 +101,18 @@ pub(super) async fn start(
 ) -> Result<Service, UpstreamError> {
     let failed = |error| UpstreamError::Http(name.clone(), error);
     let Established { stream, http2, cut } = established;
-    let stream = TokioIo::new(stream);
     let (sender, task) = if http2 {
-        let (sender, connection) = http2_builder().handshake(stream).await.map_err(failed)?;
+        let handshake = http2_builder().handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(failed)?;
         let task = carry(connection, scope.clone(), grant.clone(), cut.clone());
         (Sender::Many(sender, Arc::default()), tokio::spawn(task))
     } else {
+        let substitutions = Substitutions::default();
+        let stream = TokioIo::new(Substituting::new(stream, substitutions.clone()));
         let (sender, connection) = http1_handshake(stream).await.map_err(failed)?;
         let connection = connection.with_upgrades();
         let task = carry(connection, scope.clone(), grant.clone(), cut.clone());
-        (Sender::One(sender), tokio::spawn(task))
+        (Sender::One(sender, substitutions), tokio::spawn(task))
     };
     Ok(Service {
         grant: grant.clone(),
@@ -127,10 +130,10 @@ pub(super) async fn start(
 
 type Http1 = (
     http1::SendRequest<RequestBody>,
-    http1::Connection<TokioIo<ServiceStream>, RequestBody>,
+    http1::Connection<TokioIo<Substituting<ServiceStream>>, RequestBody>,
 );
 
-async fn http1_handshake(stream: TokioIo<ServiceStream>) -> hyper::Result<Http1> {
+async fn http1_handshake(stream: TokioIo<Substituting<ServiceStream>>) -> hyper::Result<Http1> {
     http1::Builder::new()
         .max_headers(limits::HEADERS)
         .max_header_size(limits::HEADER_BYTES)
@@ -181,7 +184,7 @@ impl Service {
     /// Whether nothing can be sent any more.
     pub(super) fn is_closed(&self) -> bool {
         match &self.sender {
-            Sender::One(sender) => sender.is_closed(),
+            Sender::One(sender, _) => sender.is_closed(),
             Sender::Many(sender, _) => sender.is_closed(),
         }
     }
@@ -189,7 +192,7 @@ impl Service {
     /// How many requests use its connection, and how many could.
     pub(super) fn load(&self) -> (usize, usize) {
         match &self.sender {
-            Sender::One(_) => (0, 1),
+            Sender::One(..) => (0, 1),
             Sender::Many(_, open) => (open.load(Ordering::Relaxed), limits::SHARED),
         }
     }
@@ -197,7 +200,7 @@ impl Service {
     /// Another way over the same connection, where it takes several.
     pub(super) fn another(&self) -> Option<Self> {
         match &self.sender {
-            Sender::One(_) => None,
+            Sender::One(..) => None,
             Sender::Many(sender, count) => Some(Self {
                 grant: self.grant.clone(),
                 cut: self.cut.clone(),
@@ -208,14 +211,21 @@ impl Service {
         }
     }
 
-    /// Sends one request. It comes back unsent when the connection was closed before it was used.
+    /// Sends one request. It comes back unsent when the connection was closed before it was used. A secret takes
+    /// the place of its stand-in, which it can over HTTP/1.1 alone.
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
+        substitution: Option<Substitution>,
     ) -> Result<Response<Incoming>, SendError> {
         let sent = match &mut self.sender {
-            Sender::One(sender) => match sender.ready().await {
-                Ok(()) => sender.try_send_request(request).await,
+            Sender::One(sender, substitutions) => match sender.ready().await {
+                Ok(()) => {
+                    // Nothing else is written from here to the head: the connection waits for a request.
+                    let _announced =
+                        substitution.map(|substitution| substitutions.announce(substitution));
+                    sender.try_send_request(request).await
+                }
                 Err(_) => return Err(SendError::Unsent(Box::new(request))),
             },
             Sender::Many(sender, _) => match sender.ready().await {

@@ -1,18 +1,16 @@
 //! How long a credential is to be found in plain memory: that of a broker and of the node agent, looked at from
 //! outside while a request is carried, and after it.
 
+mod seen;
+
 use std::{
-    fs::{self, File},
-    os::unix::fs::FileExt as _,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
-use lanyard_e2e::scenes::TOKEN;
-use memchr::memmem;
+use anyhow::{Context as _, Result, ensure};
 
+use self::seen::{Seen, copies, watched};
 use crate::{
     load::{Client, Work},
     peer::{self, Peer},
@@ -30,13 +28,17 @@ const AFTER: Duration = Duration::from_millis(500);
 /// The buckets of the histogram: milliseconds after the end of the reply. What comes after is found to the last look.
 const BUCKETS: [u128; 5] = [0, 5, 20, 100, 400];
 
-/// When it was found in a process.
+/// The longest that a credential may rest: twice what it should.
+const REST: Duration = Duration::from_mins(2);
+
+/// Of one process, at each request.
 #[derive(Default)]
-struct Seen {
-    first: Option<Instant>,
-    last: Option<Instant>,
-    looks: u32,
+struct Histogram {
+    held: Vec<f64>,
+    after: Vec<u128>,
+    requests: usize,
     copies: usize,
+    look_takes: Duration,
 }
 
 /// Looks at each of several requests, of which each has a broker of its own.
@@ -46,127 +48,99 @@ pub(crate) fn measure(place: &Place, peers: &[Peer], length: &Length) -> Result<
     };
     let daemon = place.stage.lanyard.daemon();
     let daemon = daemon.context("the node agent runs")?;
-    let mut held = Vec::new();
-    let mut after = Vec::new();
-    let mut copies = 0;
-    let mut looks = Duration::ZERO;
+    let mut histograms = [Histogram::default(), Histogram::default()];
+    let mut used = Instant::now();
     for number in 0..length.secrets {
         eprintln!("a secret, {number} of {}", length.secrets);
         let work = Work::Slowly { seconds: REPLY };
         let mut client = Client::start(place, lanyard, (work, false), (EVENTS, 0.0))?;
         let broker = peer::lanyard::broker(daemon)?;
-        let (seen, end) = watched(broker, || client.measure(lanyard))?;
-        let first = seen
-            .first
-            .context("the broker has the secret for a while")?;
-        let last = seen.last.unwrap_or(first);
-        held.push((last - first).as_secs_f64() * 1e6);
-        after.push(last.saturating_duration_since(end).as_millis());
-        copies = copies.max(seen.copies);
-        looks = (last - first) / seen.looks.max(1);
+        used = Instant::now();
+        let (seen, end) = watched(&[broker, daemon], AFTER, || client.measure(lanyard))?;
+        ensure!(
+            seen[0].first.is_some() && copies(daemon)?.resting > 0,
+            "the search finds nothing while a request is carried"
+        );
+        for (histogram, seen) in histograms.iter_mut().zip(&seen) {
+            histogram.add(seen, end);
+        }
     }
-    println!(
-        "\nA credential in the memory of the broker, for a request whose reply takes {REPLY} s; it is looked for every {:.1} ms, until {AFTER:?} after the reply",
-        looks.as_secs_f64() * 1e3
-    );
-    table::columns(&["runs", "median", "p99"]);
-    print_row(&mut held);
-    let mut from = None;
-    println!(
-        "\nWhen it was last found, after the end of the reply; at most {copies} copies at once"
-    );
-    table::columns(&["requests"]);
-    for bucket in BUCKETS {
-        let is_in = |ms: &&u128| **ms <= bucket && from.is_none_or(|from| **ms > from);
-        let count = after.iter().filter(is_in).count();
-        table::row(&format!("{bucket} ms at most"), &[count.to_string()]);
-        from = Some(bucket);
+    println!("\nA credential in plain memory, of a request whose reply takes {REPLY} s");
+    let [broker, node_agent] = &mut histograms;
+    broker.print("the broker");
+    node_agent.print("the node agent, outside the locked memory where it rests");
+    if length.rests {
+        print_rest(daemon, used)?;
     }
-    let longer = after
-        .iter()
-        .filter(|ms| from.is_some_and(|from| **ms > from));
-    let longer = longer.count().to_string();
-    table::row("longer: it is there at the last look", &[longer]);
     Ok(())
 }
 
-fn print_row(held: &mut [f64]) {
-    held.sort_by(f64::total_cmp);
-    let at = |percent: usize| {
-        held.get((held.len() * percent).div_ceil(100).max(1) - 1)
-            .copied()
-    };
-    table::row(
-        "from the first to the last time it is found",
-        &[
-            held.len().to_string(),
-            table::whole(at(50)),
-            table::whole(at(99)),
-        ],
+/// How long it rests in the node agent's locked memory.
+fn print_rest(daemon: u32, used: Instant) -> Result<()> {
+    eprintln!("a secret, resting");
+    while copies(daemon)?.resting > 0 {
+        ensure!(used.elapsed() < REST, "a credential rests for {REST:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
+    println!(
+        "\nIn the node agent's locked memory it rests until {:.1} s after the last request",
+        used.elapsed().as_secs_f64()
     );
+    Ok(())
 }
 
-/// When the secret was in the memory of a process, from before `act` to a while after it; and when `act` ended.
-fn watched<T>(pid: u32, act: impl FnOnce() -> Result<T>) -> Result<(Seen, Instant)> {
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let watching = scope.spawn(|| -> Result<Seen> {
-            let mut seen = Seen::default();
-            while !is_over.load(Ordering::Relaxed) {
-                seen.look(pid)?;
-            }
-            Ok(seen)
-        });
-        let acted = act();
-        let end = Instant::now();
-        thread::sleep(AFTER);
-        is_over.store(true, Ordering::Relaxed);
-        let seen = watching.join();
-        acted?;
-        let seen = seen.map_err(|_| anyhow::anyhow!("whoever looks panicked"))??;
-        Ok((seen, end))
-    })
-}
-
-impl Seen {
-    fn look(&mut self, pid: u32) -> Result<()> {
-        let now = Instant::now();
-        let copies = copies(pid)?;
-        if copies > 0 {
-            self.first.get_or_insert(now);
-            self.last = Some(now);
-            self.copies = self.copies.max(copies);
-        }
-        if self.first.is_some() && self.last == Some(now) {
-            self.looks += 1;
-        }
-        Ok(())
+impl Histogram {
+    fn add(&mut self, seen: &Seen, end: Instant) {
+        self.requests += 1;
+        self.held
+            .extend(seen.held().map(|held| held.as_secs_f64() * 1e6));
+        self.after
+            .extend(seen.after(end).map(|after| after.as_millis()));
+        self.copies = self.copies.max(seen.copies);
+        self.look_takes = self.look_takes.max(seen.look_takes());
     }
-}
 
-/// How often the secret is in what a process can write.
-fn copies(pid: u32) -> Result<usize> {
-    let memory = File::open(format!("/proc/{pid}/mem")).context("open the memory of a process")?;
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-    let finder = memmem::Finder::new(TOKEN.as_bytes());
-    let mut copies = 0;
-    for map in maps.lines() {
-        let Some((start, end)) = writable(map) else {
-            continue;
+    fn print(&mut self, process: &str) {
+        println!(
+            "\nIn {process}, looked at every {:.1} ms until {AFTER:?} after the reply",
+            self.look_takes.as_secs_f64() * 1e3
+        );
+        table::columns(&["runs", "median", "p99"]);
+        self.print_held();
+        println!(
+            "\nWhen it was last found in {process}, after the end of the reply; at most {} copies at once",
+            self.copies
+        );
+        table::columns(&["requests"]);
+        let unseen = self.requests - self.after.len();
+        table::row("it is never found", &[unseen.to_string()]);
+        let mut from = None;
+        for bucket in BUCKETS {
+            let is_in = |ms: &&u128| **ms <= bucket && from.is_none_or(|from| **ms > from);
+            let count = self.after.iter().filter(is_in).count();
+            table::row(&format!("{bucket} ms at most"), &[count.to_string()]);
+            from = Some(bucket);
+        }
+        let longer = self.after.iter();
+        let longer = longer.filter(|ms| from.is_some_and(|from| **ms > from));
+        let longer = longer.count().to_string();
+        table::row("longer: it is there at the last look", &[longer]);
+    }
+
+    fn print_held(&mut self) {
+        let held = &mut self.held;
+        held.sort_by(f64::total_cmp);
+        let at = |percent: usize| {
+            let rank = (held.len() * percent).div_ceil(100).max(1);
+            held.get(rank - 1).copied()
         };
-        let mut content = vec![0; usize::try_from(end - start)?];
-        // What was mapped a moment ago may be gone.
-        if memory.read_exact_at(&mut content, start).is_ok() {
-            copies += finder.find_iter(&content).count();
-        }
+        table::row(
+            "from the first to the last time it is found",
+            &[
+                held.len().to_string(),
+                table::whole(at(50)),
+                table::whole(at(99)),
+            ],
+        );
     }
-    Ok(copies)
-}
-
-fn writable(map: &str) -> Option<(u64, u64)> {
-    let mut parts = map.split(' ');
-    let (start, end) = parts.next()?.split_once('-')?;
-    parts.next().filter(|rights| rights.starts_with("rw"))?;
-    let number = |text| u64::from_str_radix(text, 16).ok();
-    Some((number(start)?, number(end)?))
 }

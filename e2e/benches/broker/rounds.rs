@@ -19,6 +19,8 @@ pub(crate) struct Length {
     firsts: usize,
     /// How many requests the residency of a secret is seen at.
     pub(crate) secrets: usize,
+    /// Whether it is waited until the last of them rests no more.
+    pub(crate) rests: bool,
 }
 
 impl Length {
@@ -30,6 +32,7 @@ impl Length {
         streams: 1000,
         firsts: 5,
         secrets: 20,
+        rests: true,
     };
     /// To see that it works.
     pub(crate) const GLIMPSE: Self = Self {
@@ -39,6 +42,7 @@ impl Length {
         streams: 20,
         firsts: 1,
         secrets: 1,
+        rests: false,
     };
 }
 

@@ -3,7 +3,7 @@
     server.py CERTIFICATE KEY TOKEN
 
 8443: gRPC, with calls of all four kinds. 8444: WebSocket. 8445: server-sent events, and bodies as large as one
-asks for. Each sends back what it was sent, the token too.
+asks for. Each sends back what it was sent, the token too; events only where the request has nothing that they `say`.
 """
 
 import asyncio
@@ -100,8 +100,9 @@ async def events(request):
         return web.Response(status=401, text="no token\n")
     reply = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await reply.prepare(request)
+    said = request.query.get("say", demanded)
     for number in range(int(request.query.get("count", "5"))):
-        await reply.write(f"id: {number}\ndata: {demanded}\n\n".encode())
+        await reply.write(f"id: {number}\ndata: {said}\n\n".encode())
         await asyncio.sleep(float(request.query.get("pause", "0.3")))
     return reply
 

@@ -86,9 +86,9 @@ pub(super) async fn open(wire: &Wire, count: usize) -> Result<(Found, Vec<Open>)
     Ok((sample.found(begin.elapsed()), streams))
 }
 
-/// A reply that takes so long.
+/// A reply that takes so long, and does not have the token in it.
 pub(super) async fn slowly(wire: &Wire, seconds: f64) -> Result<Found> {
-    let path = format!("/events?count=1&pause={seconds}");
+    let path = format!("/events?count=1&pause={seconds}&say=done");
     let mut sender = wire.connect().await?;
     let mut sample = Sample::default();
     let start = Instant::now();
