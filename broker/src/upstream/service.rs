@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -16,7 +17,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use lanyard_access::host::DnsName;
 use lanyard_protocol::record::GrantRef;
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
 use super::{
     UpstreamError,
@@ -37,6 +38,10 @@ pub(crate) struct Service {
     _open: Option<Open>,
     connection: Arc<Connection>,
 }
+
+/// How long a connection may still be busy with its last request, whose reply is over: a service may answer before
+/// it has read it all, and never read the rest.
+const READY: Duration = Duration::from_secs(1);
 
 /// Why a request has no reply.
 #[derive(Debug)]
@@ -219,14 +224,14 @@ impl Service {
         substitution: Option<Substitution>,
     ) -> Result<Response<Incoming>, SendError> {
         let sent = match &mut self.sender {
-            Sender::One(sender, substitutions) => match sender.ready().await {
-                Ok(()) => {
+            Sender::One(sender, substitutions) => match timeout(READY, sender.ready()).await {
+                Ok(Ok(())) => {
                     // Nothing else is written from here to the head: the connection waits for a request.
                     let _announced =
                         substitution.map(|substitution| substitutions.announce(substitution));
                     sender.try_send_request(request).await
                 }
-                Err(_) => return Err(SendError::Unsent(Box::new(request))),
+                Ok(Err(_)) | Err(_) => return Err(SendError::Unsent(Box::new(request))),
             },
             Sender::Many(sender, _) => match sender.ready().await {
                 Ok(()) => sender.try_send_request(request).await,
