@@ -1,37 +1,33 @@
 //! The link to the node agent: its states come in, calls go out and are answered.
 
 mod calls;
+mod outgoing;
+mod waiting;
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     io::ErrorKind,
+    os::unix::net::UnixStream,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use lanyard_daemon::link;
 use lanyard_protocol::{
     broker::{Answer, Call, FromAgent, FromBroker, answer, call, from_agent},
-    frame::{self, FrameError, Incoming},
+    frame::{FrameError, Incoming},
 };
 use thiserror::Error;
-use tokio::{
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::{mpsc, oneshot, watch},
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
+use self::{
+    outgoing::Outgoing,
+    waiting::{Answering, Waiting},
+};
 use crate::scope::{Scope, ScopeError};
-
-/// How many calls are written at once.
-const AT_ONCE: usize = 64;
 
 /// The number of every call whose answer nobody waits for.
 const UNANSWERED: u64 = 0;
@@ -107,30 +103,19 @@ pub struct Agent {
 /// The two halves of the stream, to be driven by [`Link::run`].
 #[derive(Debug)]
 pub struct Link {
-    reader: Incoming<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: Incoming<link::Reader>,
+    writer: link::Writer,
+    /// Dropped before `answering`: what is called after that is not even handed over.
     outgoing: mpsc::UnboundedReceiver<Outgoing>,
-    waiting: Arc<Waiting>,
+    answering: Answering,
     scope: Arc<watch::Sender<Arc<Scope>>>,
 }
-
-#[derive(Debug)]
-enum Outgoing {
-    Call(FromBroker),
-    Flush(oneshot::Sender<()>),
-}
-
-type Table = BTreeMap<u64, oneshot::Sender<answer::Answer>>;
-
-/// Who waits for which answer.
-#[derive(Default)]
-struct Waiting(Mutex<Table>);
 
 /// Waits for the first state, then hands out what calls, what carries the calls, and the state.
 pub async fn connect(
     stream: UnixStream,
 ) -> Result<(Arc<Agent>, Link, Arc<watch::Sender<Arc<Scope>>>), LinkError> {
-    let (reader, writer) = stream.into_split();
+    let (reader, writer) = link::split(stream).map_err(FrameError::Stream)?;
     let mut reader = Incoming::new(reader);
     let first: FromAgent = reader.receive().await?;
     let Some(from_agent::Message::State(state)) = first.message else {
@@ -149,7 +134,7 @@ pub async fn connect(
         reader,
         writer,
         outgoing,
-        waiting,
+        answering: Answering(waiting),
         scope: Arc::clone(&scope),
     };
     Ok((Arc::new(agent), link, scope))
@@ -157,17 +142,11 @@ pub async fn connect(
 
 impl Link {
     /// Carries messages both ways until the link ends.
-    pub async fn run(self) -> LinkError {
-        let Self {
-            mut reader,
-            mut writer,
-            mut outgoing,
-            waiting,
-            scope,
-        } = self;
+    pub async fn run(mut self) -> LinkError {
         let error = tokio::select! {
-            error = read(&mut reader, &waiting, &scope) => error,
-            error = write(&mut writer, &mut outgoing) => error,
+            error = read(&mut self.reader, &self.answering.0, &self.scope) => error,
+            error = outgoing::write(&mut self.writer, &mut self.outgoing) => error.into(),
+            never = self.answering.0.keep_time() => match never {},
         };
         ordinary_end(error)
     }
@@ -187,7 +166,7 @@ fn ordinary_end(error: LinkError) -> LinkError {
 }
 
 async fn read(
-    reader: &mut Incoming<OwnedReadHalf>,
+    reader: &mut Incoming<link::Reader>,
     waiting: &Waiting,
     scope: &watch::Sender<Arc<Scope>>,
 ) -> LinkError {
@@ -204,36 +183,13 @@ async fn read(
             },
             Some(from_agent::Message::Answer(Answer { id, answer })) => {
                 // Who no longer waits is not owed an answer.
-                if let (Some(waiter), Some(answer)) = (waiting.table().remove(&id), answer) {
-                    drop(waiter.send(answer));
+                if let Some(answer) = answer {
+                    waiting.answer(id, answer);
                 }
             }
             None => return LinkError::Unexpected("an empty message"),
         }
     }
-}
-
-async fn write(
-    writer: &mut OwnedWriteHalf,
-    outgoing: &mut mpsc::UnboundedReceiver<Outgoing>,
-) -> LinkError {
-    let mut next = Vec::new();
-    while outgoing.recv_many(&mut next, AT_ONCE).await > 0 {
-        let calls = next.iter().filter_map(|next| match next {
-            Outgoing::Call(message) => Some(message),
-            Outgoing::Flush(_) => None,
-        });
-        if let Err(error) = frame::send_all(writer, calls).await {
-            return error.into();
-        }
-        for next in next.drain(..) {
-            if let Outgoing::Flush(done) = next {
-                // Who no longer waits is as well served.
-                let _ = done.send(());
-            }
-        }
-    }
-    LinkError::Frame(FrameError::Closed)
 }
 
 impl Agent {
@@ -256,56 +212,33 @@ impl Agent {
     }
 
     async fn call(&self, call: call::Call, limit: Duration) -> Result<answer::Answer, CallError> {
-        let (sender, answered) = oneshot::channel();
-        let waiter = Waiter {
-            id: self.next.fetch_add(1, Ordering::Relaxed),
-            waiting: &self.waiting,
-        };
-        self.waiting.table().insert(waiter.id, sender);
-        self.send_as(waiter.id, call)?;
-        match timeout(limit, answered).await {
-            Err(_) => Err(CallError::Timeout),
-            Ok(Err(_)) => Err(CallError::Gone),
-            Ok(Ok(answer::Answer::Failed(reason))) => Err(CallError::Failed(reason)),
-            Ok(Ok(answer)) => Ok(answer),
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let answered = self.waiting.begin(id, limit);
+        self.hand_over(Outgoing::Call(message(id, call)))?;
+        match answered.await? {
+            answer::Answer::Failed(reason) => Err(CallError::Failed(reason)),
+            answer => Ok(answer),
         }
     }
 
     fn send(&self, call: call::Call) -> Result<(), CallError> {
-        self.send_as(UNANSWERED, call)
+        self.hand_over(Outgoing::Call(message(UNANSWERED, call)))
     }
 
-    fn send_as(&self, id: u64, call: call::Call) -> Result<(), CallError> {
-        let call = Call {
-            id,
-            call: Some(call),
-        };
-        let message = Outgoing::Call(FromBroker { call: Some(call) });
-        self.outgoing.send(message).map_err(|_| CallError::Gone)
+    /// Sends it with what goes next, or in a moment.
+    fn send_with_next(&self, call: call::Call) -> Result<(), CallError> {
+        self.hand_over(Outgoing::WithNext(message(UNANSWERED, call)))
     }
-}
 
-impl Waiting {
-    /// No code panics while it holds the table; what it holds is whole in any case.
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hand_over(&self, outgoing: Outgoing) -> Result<(), CallError> {
+        self.outgoing.send(outgoing).map_err(|_| CallError::Gone)
     }
 }
 
-impl fmt::Debug for Waiting {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Waiting({} calls)", self.table().len())
-    }
-}
-
-/// Takes a caller that gives up out of the table.
-struct Waiter<'a> {
-    id: u64,
-    waiting: &'a Waiting,
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.waiting.table().remove(&self.id);
-    }
+fn message(id: u64, call: call::Call) -> FromBroker {
+    let call = Call {
+        id,
+        call: Some(call),
+    };
+    FromBroker { call: Some(call) }
 }

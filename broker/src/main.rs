@@ -21,7 +21,7 @@ use lanyard_broker::{
 };
 use lanyard_daemon::{hardening, log, shutdown::Shutdown};
 use lanyard_protocol::frame::FrameError;
-use tokio::{net::UnixStream, runtime, time::timeout};
+use tokio::{runtime, time::timeout};
 
 /// How long what is open may take to be recorded as ended.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -54,9 +54,6 @@ fn main() -> Result<()> {
 
 async fn run(link: StdStream, handover: Handover) -> Result<()> {
     let mut shutdown = Shutdown::watch()?;
-    link.set_nonblocking(true)
-        .context("use the link to the node agent")?;
-    let link = UnixStream::from_std(link).context("use the link to the node agent")?;
     let (agent, link, scope) = agent::connect(link).await?;
     let families = match handover.v6 {
         Some(_) => Families::Both,

@@ -26,6 +26,8 @@ pub(crate) struct OpenRequest {
     intent: Uuid,
     /// The grant that allowed it.
     pub grant: GrantRef,
+    /// Whether its grant has a limit: the last of its requests ends it.
+    is_limited: bool,
     /// The bytes that it may carry, where its grant has a limit.
     pub quota: Option<Arc<Quota>>,
     status: AtomicU16,
@@ -68,6 +70,7 @@ impl OpenRequest {
         let intent = intent?;
         let quota = limits.bytes.map(|_| Quota::new(Arc::clone(&agent), key));
         let open = Arc::new(Self {
+            is_limited: !limits.is_none(),
             quota,
             agent,
             scope,
@@ -114,14 +117,20 @@ impl OpenRequest {
             return;
         }
         let status = self.status.load(Ordering::Relaxed);
-        self.agent.record_soon(&Event::RequestEnded {
+        let ended = Event::RequestEnded {
             scope: self.reference.clone(),
             intent: self.intent,
             status: (status != 0).then_some(status),
             sent_bytes: self.sent.load(Ordering::Relaxed),
             received_bytes: self.received.load(Ordering::Relaxed),
             outcome,
-        });
+        };
+        // Nothing follows from its end alone.
+        if outcome == Outcome::Completed && !self.is_limited {
+            self.agent.record_with_next(&ended);
+        } else {
+            self.agent.record_soon(&ended);
+        }
     }
 }
 

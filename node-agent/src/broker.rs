@@ -4,15 +4,15 @@ mod calls;
 mod process;
 mod secrets;
 
-use std::{io, rc::Rc, time::Duration};
+use std::{io, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
+use lanyard_daemon::link;
 use lanyard_protocol::{
     broker::{Answer, FromAgent, FromBroker, answer, from_agent::Message},
     frame::{self, FrameError, Incoming},
 };
 use thiserror::Error;
 use tokio::{
-    net::UnixStream,
     sync::{mpsc, oneshot},
     task::spawn_local,
 };
@@ -140,7 +140,7 @@ async fn talk(
     mut outgoing: mpsc::Receiver<FromAgent>,
     state: FromAgent,
 ) -> Result<(), BrokerError> {
-    let (reader, mut writer) = stream.into_split();
+    let (reader, mut writer) = link::split(stream).map_err(FrameError::Stream)?;
     let mut reader = Incoming::new(reader);
     frame::send(&mut writer, &state).await?;
     let write = async {

@@ -10,6 +10,7 @@ use lanyard_protocol::{
     },
     record::Event,
 };
+use tokio::time::timeout;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -29,7 +30,9 @@ impl Agent {
         limit: Duration,
     ) -> Result<Attestation, CallError> {
         let call = call::Call::AwaitAttestation(AwaitAttestation { exec_id });
-        let answer = self.call(call, limit).await?;
+        // The kernel holds a connection no longer than that.
+        let answer = timeout(limit, self.call(call, LONGEST_CALL)).await;
+        let answer = answer.map_err(|_| CallError::Timeout)??;
         let answer::Answer::Attestation(attestation) = answer else {
             return Err(CallError::Unexpected);
         };
@@ -141,9 +144,25 @@ impl Agent {
 
     /// Hands an event over to be written down, in order, without waiting for it.
     pub fn record_soon(&self, event: &Event) {
-        match serde_json::to_string(event) {
-            Ok(event) => drop(self.send(call::Call::Record(event))),
-            Err(error) => tracing::error!(%error, "an event is not representable"),
+        if let Some(call) = recorded(event) {
+            drop(self.send(call));
+        }
+    }
+
+    /// The same, with what is said next to the node agent, or in a moment: of an event that nobody acts on.
+    pub(crate) fn record_with_next(&self, event: &Event) {
+        if let Some(call) = recorded(event) {
+            drop(self.send_with_next(call));
+        }
+    }
+}
+
+fn recorded(event: &Event) -> Option<call::Call> {
+    match serde_json::to_string(event) {
+        Ok(event) => Some(call::Call::Record(event)),
+        Err(error) => {
+            tracing::error!(%error, "an event is not representable");
+            None
         }
     }
 }

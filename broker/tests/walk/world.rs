@@ -121,7 +121,7 @@ impl World {
         v4.tcp.set_nonblocking(true).unwrap();
         v4.dns.set_nonblocking(true).unwrap();
         let (tcp, dns) = (v4.tcp.local_addr().unwrap(), v4.dns.local_addr().unwrap());
-        let (link_agent, link, scope) = agent::connect(ours).await.unwrap();
+        let (link_agent, link, scope) = agent::connect(ours.into_std().unwrap()).await.unwrap();
         let kernel = Box::new(tags.clone());
         let broker = Broker::new(link_agent, scope.subscribe(), kernel, Families::V4).unwrap();
         let broker = Arc::new(broker);

@@ -3,7 +3,10 @@
 use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
     process::Stdio,
     sync::Once,
@@ -17,10 +20,7 @@ use rustix::{
         SocketType, sendmsg, socketpair,
     },
 };
-use tokio::{
-    net::UnixStream,
-    process::{Child, Command},
-};
+use tokio::process::{Child, Command};
 
 use tracing::warn;
 
@@ -65,9 +65,7 @@ pub(super) fn start(sockets: &[BorrowedFd<'_>]) -> io::Result<(Child, UnixStream
         .spawn()?;
     let_lock_memory(&process);
     hand_over(&own, sockets)?;
-    let own = std::os::unix::net::UnixStream::from(own);
-    own.set_nonblocking(true)?;
-    Ok((process, UnixStream::from_std(own)?))
+    Ok((process, UnixStream::from(own)))
 }
 
 /// A broker locks its memory, so that no secret is ever swapped out; it may not lift that limit itself. Where
