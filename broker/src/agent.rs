@@ -215,10 +215,11 @@ impl Agent {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let answered = self.waiting.begin(id, limit);
         self.hand_over(Outgoing::Call(message(id, call)))?;
-        match answered.await? {
-            answer::Answer::Failed(reason) => Err(CallError::Failed(reason)),
-            answer => Ok(answer),
+        let answer = answered.await?;
+        if let answer::Answer::Failed(reason) = answer {
+            return Err(CallError::Failed(reason));
         }
+        Ok(answer)
     }
 
     fn send(&self, call: call::Call) -> Result<(), CallError> {

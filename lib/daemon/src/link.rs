@@ -135,7 +135,7 @@ mod tests {
             let (ours, theirs) = UnixStream::pair().unwrap();
             let (_, mut writer) = split(ours).unwrap();
             let (mut reader, _) = split(theirs).unwrap();
-            let bytes: Vec<u8> = (0..MUCH).map(|n| (n % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..=250).cycle().take(MUCH).collect();
             let mut read = vec![0; MUCH];
             let (written, all) =
                 tokio::join!(writer.write_all(&bytes), reader.read_exact(&mut read));
