@@ -128,7 +128,7 @@ pub(crate) struct Scratch {
 }
 
 // Zeros are written over it word by word.
-const _: () = assert!(core::mem::offset_of!(Scratch, own) % size_of::<u64>() == 0);
+const _: () = assert!(core::mem::offset_of!(Scratch, own).is_multiple_of(size_of::<u64>()));
 
 /// How much of a variable is read at once.
 pub(crate) const VARIABLE: usize = 4096;

@@ -10,7 +10,7 @@
 /// `value` is a value of a map, or a member of one, that may be written and starts at a multiple of eight.
 #[inline(always)]
 pub(super) unsafe fn zero<T>(value: *mut T) {
-    const { assert!(size_of::<T>() % size_of::<u64>() == 0) };
+    const { assert!(size_of::<T>().is_multiple_of(size_of::<u64>())) };
     let words = value.cast::<u64>();
     let mut at = 0;
     while at < size_of::<T>() / size_of::<u64>() {
