@@ -113,6 +113,7 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   keepalive_requests {REQUESTS};
+  client_max_body_size 8m;
   ssl_session_cache shared:ledger:1m;
   server {{
     listen {PORT} ssl http2;
