@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     agent::Agent,
     frequency::Frequency,
+    gathered::Budget,
     interception::{Interception, InterceptionError},
     limits,
     resolver::Families,
@@ -46,6 +47,8 @@ pub struct Broker {
     pub(crate) interception: Interception,
     /// The ways to services.
     pub(crate) upstreams: Arc<Upstreams>,
+    /// What may be gathered of messages and lists.
+    pub(crate) budget: Budget,
     /// Names whose refusal was recorded.
     pub(crate) refused_names: Frequency,
     /// Warnings that were logged.
@@ -79,6 +82,7 @@ impl Broker {
                 Arc::clone(&agent),
             )),
             agent,
+            budget: Budget::default(),
             refused_names: Frequency::default(),
             warnings: Frequency::default(),
             tags,

@@ -16,6 +16,7 @@ mod deadline;
 mod frequency;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod gathered;
 pub mod handover;
 mod http;
 mod injection;

@@ -14,6 +14,9 @@ pub(crate) const HEADER_BYTES: usize = 64 << 10;
 /// The same as HTTP/2 counts it (RFC 9113, 6.5.2).
 pub(crate) const HEADER_LIST: u32 = 64 << 10;
 
+/// Bytes of all that must be there as a whole before it goes on: messages of MCP and lists of tools.
+pub(crate) const GATHERED: usize = 64 << 20;
+
 /// Bytes that are read ahead of what the other side takes.
 pub(crate) const BUFFER_BYTES: usize = HEADER_BYTES + (8 << 10);
 

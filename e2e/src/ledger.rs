@@ -84,6 +84,7 @@ fn http(lab: &Lab) -> String {
   log_format ledger '$connection\t$ssl_session_reused\t$server_protocol\t$http_x_sender\t$uri\t$http_authorization';
   access_log {folder}/access.log ledger;
   keepalive_requests {REQUESTS};
+  client_max_body_size 8m;
   ssl_session_cache shared:ledger:1m;
   server {{
     listen {PORT} ssl http2;

@@ -3,7 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use lanyard_e2e::{
     counterparts,
@@ -132,6 +136,26 @@ while True:
                 pass
     except OSError as error:
         print("cut", flush=True)
+"#;
+
+/// Opens connections until none more can be, and says so.
+const OPENING: &str = r#"
+import socket, ssl, sys
+host, context = sys.argv[1], ssl.create_default_context()
+sys.stdin.readline()
+open = []
+try:
+    for _ in range(1000):
+        plain = socket.create_connection((host, 443), timeout=20)
+        open.append(context.wrap_socket(plain, server_hostname=host))
+    print("opened all", flush=True)
+except OSError as error:
+    print("cut", flush=True)
+open.clear()
+for line in sys.stdin:
+    with socket.create_connection((host, 443), timeout=20) as plain:
+        context.wrap_socket(plain, server_hostname=host)
+    print("opened", flush=True)
 "#;
 
 fn python(stage: &Stage, script: &str) -> Dialogue {
@@ -305,4 +329,62 @@ fn streams_tunnels_and_uploads_are_cut_too() {
         });
         assert_eq!(ended.unwrap(), "BrokerEnded", "{path}");
     }
+}
+
+/// Its own user may do that, and nobody else without a right that root lacks in a container.
+fn lower_its_memory(broker: u32) {
+    let status = fs::read_to_string(format!("/proc/{broker}/status")).unwrap();
+    let id = |kind: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(kind));
+        line.unwrap().split_whitespace().next().unwrap().to_owned()
+    };
+    let (user, group) = (id("Uid:"), id("Gid:"));
+    let lowered = Command::new("setpriv")
+        .args(["--reuid", &user, "--regid", &group, "--clear-groups"])
+        .args(["prlimit", "--data=4194304:4194304", "--pid"])
+        .arg(broker.to_string())
+        .output()
+        .unwrap();
+    assert!(lowered.status.success(), "{lowered:?}");
+}
+
+/// What it may have in all is set when it is started; here it gets less, so that it need not be filled.
+#[test]
+fn a_broker_that_wants_more_memory_than_it_may_have_ends_alone() {
+    let stage = stage(&[("tools-api", 443, "HTTPS")]);
+    let mut opening = python(&stage, OPENING);
+    let broker = stage.lanyard.only_broker().unwrap();
+    let limits = fs::read_to_string(format!("/proc/{broker}/limits")).unwrap();
+    let limit = limits.lines().find(|line| line.starts_with("Max data"));
+    assert!(!limit.unwrap().contains("unlimited"), "{limits}");
+    let mut asking = python(&stage, ASKING);
+    assert_eq!(asking.ask("/orders/1").unwrap(), "200 16");
+    let [other] = stage.lanyard.brokers().unwrap()[..]
+        .iter()
+        .copied()
+        .filter(|pid| *pid != broker)
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("another scope has a broker of its own");
+    };
+    lower_its_memory(broker);
+    assert_eq!(
+        opening.ask("open").unwrap(),
+        "cut",
+        "{}",
+        stage.lanyard.daemon_log()
+    );
+    let now = wait::until("another broker runs", Duration::from_secs(20), || {
+        let brokers = stage.lanyard.brokers()?;
+        Ok((brokers.len() == 2 && !brokers.contains(&broker)).then_some(brokers))
+    });
+    assert!(now.unwrap().contains(&other));
+    assert_eq!(asking.ask("/orders/2").unwrap(), "200 16");
+    assert_eq!(
+        opening.ask("open").unwrap(),
+        "opened",
+        "{}",
+        stage.lanyard.daemon_log()
+    );
+    assert!(asking.end().unwrap().success());
 }

@@ -13,9 +13,12 @@ use std::{
 
 use lanyard_e2e::{
     agent,
+    brokers::resident_kib,
+    dialogue::Dialogue,
+    grant::{NamedGrant, whoever},
     manifest::{DirectGrant, Identity},
-    scenes::{Stage, USER},
-    service,
+    scenes::{Stage, TOOLS, USER},
+    service::{self, NAME},
     silent_file::SilentFile,
 };
 
@@ -218,4 +221,73 @@ fn a_file_that_never_answers_delays_nobody_else() {
     drop(agent.stdin.take());
     drop(silent);
     agent.wait().unwrap();
+}
+
+/// Asks for what no grant allows, over many connections, as fast as it can: at least so often, and until it is told
+/// to end.
+const REFUSED: &str = r#"
+import http.client, select, sys, threading, ssl
+host, port, least = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+context = ssl.create_default_context()
+refused, ends = [0] * 16, threading.Event()
+def ask(number):
+    connection = http.client.HTTPSConnection(host, port, timeout=60, context=context)
+    while refused[number] < least or not ends.is_set():
+        connection.request("GET", "/refused")
+        reply = connection.getresponse()
+        reply.read()
+        assert reply.status == 403, reply.status
+        refused[number] += 1
+threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(refused))]
+for thread in threads:
+    thread.start()
+print("started", flush=True)
+sys.stdin.readline()
+ends.set()
+for thread in threads:
+    thread.join()
+print("refused", min(refused) >= least, flush=True)
+"#;
+
+/// What the node agent may grow by, in KiB, whatever is refused meanwhile.
+const GROWN_KIB: u64 = 64 << 10;
+
+/// Each of them is recorded by the node agent, which serves all.
+#[test]
+fn a_flood_of_refused_requests_delays_no_other_agent_and_is_not_kept() {
+    let stage = Stage::set().unwrap();
+    stage
+        .lab
+        .write("manifests/tools.yaml", whoever(TOOLS))
+        .unwrap();
+    let grant = NamedGrant {
+        name: "little",
+        agent: TOOLS,
+        host: NAME,
+        port: 443,
+        protocol: "HTTPS",
+        resource: vec!["http: [{ path: /orders/* }]".to_owned()],
+        authority: Some(&stage.service.authority),
+        credential: None,
+        spec: Vec::new(),
+    };
+    stage
+        .lab
+        .write("manifests/little.yaml", grant.yaml())
+        .unwrap();
+    stage.lanyard.until_live("default/little").unwrap();
+    let python = stage.python.display().to_string();
+    let command = [&python, "-c", REFUSED, NAME, "443", "200"].map(|word| word as &str);
+    let mut flood = stage.lanyard.run_as(TOOLS, Some(USER), &command);
+    let daemon = stage.lanyard.daemon().unwrap();
+    let before = resident_kib(daemon).unwrap();
+    let mut flood = Dialogue::start(&mut flood).unwrap();
+    assert_eq!(flood.hear().unwrap(), "started");
+    for _ in 0..10 {
+        another_agent_works(&stage);
+        let grown = resident_kib(daemon).unwrap().saturating_sub(before);
+        assert!(grown < GROWN_KIB, "{grown} KiB more than before");
+    }
+    assert_eq!(flood.ask("end").unwrap(), "refused True");
+    another_agent_works(&stage);
 }

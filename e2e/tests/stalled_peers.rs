@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use lanyard_e2e::{
     brokers::resident_kib,
@@ -25,6 +25,13 @@ const COUNT: usize = 100;
 /// connections. Allocators and a build without optimisation add to that; a body that was gathered would be a
 /// hundred times as large.
 const EACH_KIB: u64 = 1024;
+
+/// How long a message is, in bytes: nearly as long as one may be.
+const MESSAGE: &str = "4000000";
+
+/// What all that is gathered may cost, in KiB: 64 MiB, and as much again for allocators and for what grows, is copied
+/// and is then given back. As many messages, each as long as one may be, are three times that.
+const GATHERED_KIB: u64 = 128 << 10;
 
 /// Begins many requests, each on a connection of its own, and lets them stand as they are.
 const STALL: &str = r#"
@@ -83,6 +90,29 @@ fn stage(port: u16) -> Stage {
         .unwrap();
     stage.lanyard.until_live("default/bodies").unwrap();
     stage
+}
+
+/// Messages of MCP, whose tools are to be known before they are carried.
+fn messages(stage: &Stage) -> Dialogue {
+    let grant = NamedGrant {
+        name: "messages",
+        agent: TOOLS,
+        host: NAME,
+        port: ledger::PORT,
+        protocol: "MCP",
+        resource: vec!["mcp: { tools: [get_*] }".to_owned()],
+        authority: Some(&stage.service.authority),
+        credential: Some("token"),
+        spec: Vec::new(),
+    };
+    stage
+        .lab
+        .write("manifests/messages.yaml", grant.yaml())
+        .unwrap();
+    stage.lanyard.until_live("default/messages").unwrap();
+    let (port, count) = (ledger::PORT.to_string(), COUNT.to_string());
+    let arguments = [NAME, &port, &count, MESSAGE].map(|argument| argument as &str);
+    Dialogue::with_peer(stage, TOOLS, "messages.py", &arguments).unwrap()
 }
 
 fn stall(stage: &Stage, kind: &str) -> Dialogue {
@@ -178,5 +208,33 @@ fn a_hundred_streams_that_nobody_reads_are_bounded_and_keep_nobody_waiting() {
             stage.lanyard.daemon_log()
         );
     }
+    one.end().unwrap();
+}
+
+/// Each of them is read whole before it is decided, and none ever is.
+#[test]
+fn a_hundred_messages_that_never_end_are_bounded_in_sum_and_others_are_carried_when_they_are_gone()
+{
+    let stage = stage(8445);
+    let _ledger = Ledger::open(&stage.lab).unwrap();
+    let mut one = messages(&stage);
+    assert_eq!(one.ask("call").unwrap(), "200");
+    let broker = stage.lanyard.only_broker().unwrap();
+    let before = settled(broker);
+    let answered = one.ask("begin").unwrap();
+    let counts: BTreeMap<&str, usize> = answered
+        .split(' ')
+        .map(|counted| counted.split_once(':').unwrap())
+        .map(|(status, times)| (status, times.parse().unwrap()))
+        .collect();
+    // No more of them are held than there is room for, and some are.
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["503", "none"]);
+    assert!((1..=16).contains(&counts["none"]), "{answered}");
+    assert_eq!(counts.values().sum::<usize>(), COUNT);
+    let grown = settled(broker).saturating_sub(before);
+    assert!(grown < GATHERED_KIB, "{grown} KiB more than before");
+    assert_eq!(one.ask("leave").unwrap(), "left");
+    assert_eq!(one.ask("call").unwrap(), "200");
+    assert_eq!(stage.lanyard.only_broker().unwrap(), broker);
     one.end().unwrap();
 }

@@ -1,6 +1,8 @@
 //! A scope's broker as its node agent sees it: a process, and a socket pair that only the two hold.
 
 mod calls;
+mod in_flight;
+mod memory;
 mod process;
 mod secrets;
 
@@ -8,7 +10,7 @@ use std::{io, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
 use lanyard_daemon::link;
 use lanyard_protocol::{
-    broker::{Answer, FromAgent, FromBroker, answer, from_agent::Message},
+    broker::{Answer, FromAgent, answer, from_agent::Message},
     frame::{self, FrameError, Incoming},
 };
 use thiserror::Error;
@@ -153,27 +155,25 @@ async fn talk(
     };
     let held = Rc::new(());
     let read = async {
-        loop {
-            let message: FromBroker = reader.receive().await?;
-            if let Some(call) = message.call {
-                let (node, answers) = (Rc::clone(node), answers.clone());
-                let connected = Rc::downgrade(&held);
-                spawn_local(async move {
-                    let answer = calls::answer(&node, scope, &connected, call).await;
-                    if answer.id == UNANSWERED {
-                        return told_nobody(scope, &answer);
-                    }
-                    let message = FromAgent {
-                        message: Some(Message::Answer(answer)),
-                    };
-                    // The broker is gone: nobody waits for the answer.
-                    let _ = answers.send(message).await;
-                });
+        let answer = |call| {
+            let (node, answers) = (Rc::clone(node), answers.clone());
+            let connected = Rc::downgrade(&held);
+            async move {
+                let answer = calls::answer(&node, scope, &connected, call).await;
+                if answer.id == UNANSWERED {
+                    return told_nobody(scope, &answer);
+                }
+                let message = FromAgent {
+                    message: Some(Message::Answer(answer)),
+                };
+                // The broker is gone: nobody waits for the answer.
+                let _ = answers.send(message).await;
             }
-        }
+        };
+        in_flight::answer_each(&mut reader, answer).await
     };
     tokio::select! {
         result = write => result,
-        result = read => result,
+        result = read => Ok(result?),
     }
 }

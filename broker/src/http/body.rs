@@ -1,6 +1,7 @@
-//! The body of a reply, on its way to the agent: counted, searched, never gathered.
+//! The body of a reply, on its way to the agent: counted, searched, and gathered only where it may be a list of tools.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,7 +18,7 @@ use super::{
     reply::scrub_headers,
 };
 use crate::{
-    mcp::listing::Listing,
+    mcp::listing::{Listing, ListingError, PIECE},
     open_request::OpenRequest,
     scrub::{Needles, Scrubber},
     upstream::{Upstreams, service::Service},
@@ -39,6 +40,10 @@ pub(crate) struct ServiceBody {
     open: Arc<OpenRequest>,
     /// Where the reply may be a list of tools.
     listing: Option<Listing>,
+    /// What of it was read and has not gone on.
+    listed: Bytes,
+    /// What goes on first, where that had to be waited for.
+    first: Option<Frame<Bytes>>,
     needles: Option<Needles>,
     scrubber: Option<Scrubber>,
     trailers: Option<HeaderMap>,
@@ -63,6 +68,8 @@ impl ServiceBody {
             inner,
             open,
             listing,
+            listed: Bytes::new(),
+            first: None,
             scrubber: needles.clone().map(Scrubber::new),
             needles,
             trailers: None,
@@ -88,20 +95,48 @@ impl ServiceBody {
         }
     }
 
+    /// Waits until a list that goes on as a whole was read: a reply that has begun cannot be refused.
+    pub(crate) async fn until_listed(&mut self) -> Result<(), BodyError> {
+        if self.listing.as_ref().is_some_and(Listing::is_whole) {
+            let first = poll_fn(|context| self.poll(context)).await;
+            self.first = first.transpose()?;
+        }
+        Ok(())
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
         loop {
+            if let Some(data) = self.next_listed() {
+                self.complete_if_nothing_follows();
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
             if let Some(counted) = ready!(self.counting.poll(&self.open, context)) {
                 let data = match counted {
                     Ok(frame) => self.take(frame),
+                    Err(error) => Err(error),
+                };
+                let data = match data {
+                    Ok(data) => data,
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 };
                 if let Some(data) = data {
                     self.complete_if_nothing_follows();
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
+                continue;
             }
             if self.is_read {
-                break;
+                let Some(mut listing) = self.listing.take() else {
+                    break;
+                };
+                match listing.finish() {
+                    Ok(rest) => self.listed = rest,
+                    Err(error) => return Poll::Ready(Some(Err(self.unlisted(error)))),
+                }
+                continue;
             }
             let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
                 ready!(self.still.poll(context));
@@ -123,13 +158,6 @@ impl ServiceBody {
                 None => self.set_read(),
             }
         }
-        if let Some(mut listing) = self.listing.take() {
-            let rest = self.masked(listing.finish());
-            if !rest.is_empty() {
-                self.complete_if_nothing_follows();
-                return Poll::Ready(Some(Ok(Frame::data(rest))));
-            }
-        }
         let rest = self.scrubber.as_mut().map(Scrubber::finish);
         let rest = rest.filter(|rest| !rest.is_empty()).map(Frame::data);
         let frame = rest.or_else(|| self.trailers.take().map(Frame::trailers));
@@ -137,26 +165,50 @@ impl ServiceBody {
         Poll::Ready(frame.map(Ok))
     }
 
+    /// The next piece of what was read of a list.
+    fn next_listed(&mut self) -> Option<Bytes> {
+        while !self.listed.is_empty() {
+            let piece = self.listed.split_to(self.listed.len().min(PIECE));
+            let piece = self.masked(piece);
+            if !piece.is_empty() {
+                return Some(piece);
+            }
+        }
+        None
+    }
+
+    /// What cannot be read is not carried.
+    fn unlisted(&mut self, error: ListingError) -> BodyError {
+        self.listing = None;
+        self.open.finish(Outcome::ClosedByService);
+        error.into()
+    }
+
     /// Data that can go on; trailers are kept for the end.
-    fn take(&mut self, frame: Frame<Bytes>) -> Option<Bytes> {
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<Option<Bytes>, BodyError> {
         match frame.into_data() {
             Ok(data) => {
                 self.open.add_received(data.len());
-                let data = match &mut self.listing {
-                    Some(listing) => listing.push(data),
-                    None => data,
-                };
+                if let Some(listing) = &mut self.listing {
+                    match listing.push(&data) {
+                        Ok(ready) => self.listed = ready,
+                        Err(error) => return Err(self.unlisted(error)),
+                    }
+                    return Ok(None);
+                }
                 let data = self.masked(data);
-                (!data.is_empty()).then_some(data)
+                Ok((!data.is_empty()).then_some(data))
             }
             Err(frame) => {
-                let mut trailers = frame.into_trailers().ok()?;
+                let Ok(mut trailers) = frame.into_trailers() else {
+                    return Ok(None);
+                };
                 prepare_trailers(&mut trailers);
                 if let Some(needles) = &self.needles {
                     scrub_headers(&mut trailers, needles);
                 }
                 self.trailers = Some(trailers);
-                None
+                Ok(None)
             }
         }
     }
@@ -169,13 +221,18 @@ impl ServiceBody {
     }
 
     fn held(&self) -> usize {
+        let first = self.first.as_ref().and_then(Frame::data_ref);
         self.scrubber.as_ref().map_or(0, Scrubber::held)
+            + self.listed.len()
+            + first.map_or(0, Bytes::len)
     }
 
     fn is_end(&self) -> bool {
         self.is_read
             && self.counting.is_empty()
             && self.listing.is_none()
+            && self.listed.is_empty()
+            && self.first.is_none()
             && self.held() == 0
             && self.trailers.is_none()
     }

@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Request, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    HeaderValue, Request, Response, StatusCode, Version,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     request,
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -34,7 +34,7 @@ use super::{
     message::{self, Said},
     payload::Payload,
     refusal::Refusal,
-    reply,
+    reply::{self, ReplyError},
     request::{RequestError, Target, check},
     send::{Prepared, Replied},
     tunnel::Tunnel,
@@ -151,7 +151,7 @@ impl Exchange {
         // Before it is read and decided: what is not carried on counts for nothing.
         prepare_request(&mut head.headers, target.upgrade.clone());
         let (said, body) = if decision::reads_messages(&self.broker, &self.wire) {
-            message::read(&head, body).await?
+            message::read(&head, body, &self.broker.budget).await?
         } else {
             (Said::Unread, Payload::new(Bytes::new(), Some(body)))
         };
@@ -171,6 +171,11 @@ impl Exchange {
         let shown = (grant.resource.protocol == Protocol::Mcp
             && grant.resource.mcp.tools.is_some())
         .then(|| (grant.resource.mcp.clone(), said.is_listing()));
+        if shown.is_some() {
+            // A list that is encoded could not be shortened.
+            let plain = HeaderValue::from_static("identity");
+            head.headers.insert(ACCEPT_ENCODING, plain);
+        }
         let Opened { open, secret } = self.open(&target, &grant).await?;
         let agent = target
             .upgrade
@@ -195,7 +200,7 @@ impl Exchange {
             exec_id: client.process.exec_id,
         };
         let replied = prepared.send(&self.broker).await?;
-        self.reply(replied, open, agent, shown)
+        self.reply(replied, open, agent, shown).await
     }
 
     /// Records the intent. Nothing is done before that is written.
@@ -245,7 +250,7 @@ impl Exchange {
         Ok(opened)
     }
 
-    fn reply(
+    async fn reply(
         &self,
         replied: Replied,
         open: Arc<OpenRequest>,
@@ -282,8 +287,17 @@ impl Exchange {
         let (mut head, body) = reply.into_parts();
         head.version = Version::default();
         head.extensions.clear();
-        let listing = shown.and_then(|(rule, is_listing)| listing(&mut head, rule, is_listing));
-        let body = ServiceBody::new(body, open, needles, listing, (service, upstreams));
+        let listing = shown.and_then(|(rule, is_listing)| {
+            let form = form(&head, is_listing)?;
+            head.headers.remove(CONTENT_LENGTH);
+            Some(Listing::new(rule, form, self.broker.budget.clone()))
+        });
+        if listing.is_some() && reply::is_encoded(&head.headers) {
+            open.finish(Outcome::ClosedByService);
+            return Err(Refusal::service(ReplyError::Encoded.to_string()));
+        }
+        let mut body = ServiceBody::new(body, open, needles, listing, (service, upstreams));
+        body.until_listed().await.map_err(Refusal::from)?;
         let body = ReplyBody::Service(Box::new(body));
         Ok(Response::from_parts(head, body))
     }
@@ -333,19 +347,14 @@ impl Exchange {
     }
 }
 
-/// What shortens the list of tools in a reply: any event may have one, a single text where it was asked for.
-fn listing(head: &mut http::response::Parts, rule: McpRule, is_listing: bool) -> Option<Listing> {
+/// Where a list of tools may be in a reply: any event may have one, a single text where it was asked for.
+fn form(head: &http::response::Parts, is_listing: bool) -> Option<Form> {
     let media = head.headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let media = media.split(';').next()?.trim();
-    let form = if media.eq_ignore_ascii_case("text/event-stream") {
-        Form::Events
-    } else if is_listing && media.eq_ignore_ascii_case("application/json") {
-        Form::Whole
-    } else {
-        return None;
-    };
-    head.headers.remove(CONTENT_LENGTH);
-    Some(Listing::new(rule, form))
+    if media.eq_ignore_ascii_case("text/event-stream") {
+        return Some(Form::Events);
+    }
+    (is_listing && media.eq_ignore_ascii_case("application/json")).then_some(Form::Whole)
 }
 
 /// A request is under way for as long as its reply is not begun; what is then carried keeps the connection by

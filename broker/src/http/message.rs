@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, header::CONTENT_ENCODING, request::Parts};
 use hyper::body::{Body as _, Incoming};
 use lanyard_access::{http::Mcp, mcp::McpMessage};
@@ -10,7 +10,10 @@ use lanyard_protocol::record::McpCall;
 use tokio::time::timeout;
 
 use super::{payload::Payload, refusal::Refusal};
-use crate::mcp::message::{self, LONGEST};
+use crate::{
+    gathered::{Budget, Gathered, NoRoom},
+    mcp::message::{self, LONGEST},
+};
 
 /// How long a message may take to come.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -69,9 +72,14 @@ impl Said {
 
 /// Reads the message of a request, and gives back its body. Only a POST has one (MCP, transports): what another
 /// method carries, some servers would read all the same.
-pub(super) async fn read(head: &Parts, body: Incoming) -> Result<(Said, Payload), Refusal> {
-    let gathered = timeout(PATIENCE, gather(body)).await;
-    let (first, rest) = gathered.map_err(|_| Refusal::too_slow())?;
+pub(super) async fn read(
+    head: &Parts,
+    body: Incoming,
+    budget: &Budget,
+) -> Result<(Said, Payload), Refusal> {
+    let gathered = timeout(PATIENCE, gather(body, budget.clone())).await;
+    let gathered = gathered.map_err(|_| Refusal::too_slow())?;
+    let (first, rest) = gathered.map_err(|NoRoom| Refusal::no_room())?;
     if rest.is_none() && first.is_empty() && has_no_message(&head.method) {
         return Ok((Said::Nothing, Payload::new(first, rest)));
     }
@@ -100,22 +108,22 @@ fn has_no_message(method: &Method) -> bool {
 }
 
 /// The body as a whole, or its beginning and the rest when it is longer than a message.
-async fn gather(mut body: Incoming) -> (Bytes, Option<Incoming>) {
-    let mut gathered = BytesMut::new();
+async fn gather(mut body: Incoming, budget: Budget) -> Result<(Bytes, Option<Incoming>), NoRoom> {
+    let mut gathered = Gathered::new(budget);
     loop {
         let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
         match frame {
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
-                    gathered.extend_from_slice(&data);
+                    gathered.extend(&data)?;
                 }
             }
             // Broken off: whoever carries it on finds that out.
-            Some(Err(_)) => return (gathered.freeze(), Some(body)),
-            None => return (gathered.freeze(), None),
+            Some(Err(_)) => return Ok((gathered.into_bytes(), Some(body))),
+            None => return Ok((gathered.into_bytes(), None)),
         }
-        if gathered.len() > LONGEST {
-            return (gathered.freeze(), Some(body));
+        if gathered.as_ref().len() > LONGEST {
+            return Ok((gathered.into_bytes(), Some(body)));
         }
     }
 }

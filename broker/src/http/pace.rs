@@ -12,7 +12,7 @@ use lanyard_protocol::record::Outcome;
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::{open_request::OpenRequest, quota::Taking};
+use crate::{mcp::listing::ListingError, open_request::OpenRequest, quota::Taking};
 
 /// How long a body may stand still in the middle.
 const STILL: Duration = Duration::from_mins(15);
@@ -26,6 +26,9 @@ pub(crate) enum BodyError {
     /// As many bytes as the grant allows were carried.
     #[error("as many bytes as the grant allows were carried")]
     UsedUp,
+    /// It may be a list of tools, and cannot be read.
+    #[error(transparent)]
+    Listing(#[from] ListingError),
     /// It stood still for too long.
     #[error("the body stood still for {} minutes", STILL.as_secs() / 60)]
     Still,

@@ -3,13 +3,17 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 use lanyard_access::{object::ObjectKey, reason::RefusalReason};
 use lanyard_protocol::record::Request;
 use serde_json::json;
 
-use super::request::RequestError;
+use super::{pace::BodyError, request::RequestError};
+use crate::mcp::listing::{self, ListingError};
+
+/// The reason where there is no room. The same request can be carried later.
+const NO_ROOM: &str = "NoRoom";
 
 /// What to type to learn more.
 pub(crate) const EXPLAIN: &str = "lanyard explain --last";
@@ -114,6 +118,28 @@ impl Refusal {
         )
     }
 
+    /// There is no room for what has to be read as a whole.
+    pub(crate) fn no_room() -> Self {
+        Self::plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            NO_ROOM,
+            "as much as this scope's broker may hold of messages and lists of tools is on its way; try again"
+                .to_owned(),
+        )
+    }
+
+    /// A list of tools is too long to be shortened to what is granted.
+    pub(crate) fn list_too_long() -> Self {
+        Self::plain(
+            StatusCode::BAD_GATEWAY,
+            "ListTooLong",
+            format!(
+                "the service's list of tools is longer than {} MiB, and it is read as a whole before it goes on",
+                listing::LONGEST >> 20
+            ),
+        )
+    }
+
     /// The body is not what its head said, or its sender went away.
     pub(crate) fn body_broke_off() -> Self {
         Self::plain(
@@ -199,6 +225,9 @@ impl Refusal {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.reason == NO_ROOM {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             // RFC 9110, 15.5.6 demands it; which of them a service has is not known here.
             headers.insert(
@@ -234,6 +263,18 @@ fn request_command(request: &Request) -> Option<String> {
     Some(format!(
         "lanyard request {place}{path} --method {method} --for 10m --reason '...'"
     ))
+}
+
+impl From<BodyError> for Refusal {
+    /// The body of a reply that had not begun.
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Listing(ListingError::TooLong) => Self::list_too_long(),
+            BodyError::Listing(ListingError::NoRoom(_)) => Self::no_room(),
+            BodyError::UsedUp => Self::decided(RefusalReason::UsedUp, None),
+            BodyError::Sender(_) | BodyError::Still => Self::service(error.to_string()),
+        }
+    }
 }
 
 impl From<&RequestError> for Refusal {

@@ -17,7 +17,7 @@ pub(super) enum ReplyError {
     Protocol,
     /// It is encoded, so that a credential in it would not be seen.
     #[error(
-        "the service encoded its reply although `identity` was asked for; a reply to a request with a credential is carried only if it can be searched"
+        "the service encoded its reply although `identity` was asked for; a reply in which a credential or a list of tools may be is carried only if it can be searched"
     )]
     Encoded,
 }
@@ -49,7 +49,7 @@ pub(super) fn prepare<B>(
     Ok(())
 }
 
-fn is_encoded(headers: &HeaderMap) -> bool {
+pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|value| {
         let value = value.as_bytes().trim_ascii();
         !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")

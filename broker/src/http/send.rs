@@ -348,7 +348,7 @@ impl Sending<'_> {
                 Refusal::decided(RefusalReason::UsedUp, grant)
             }
             Some(BodyError::Sender(_)) if self.open.is_granted() => Refusal::body_broke_off(),
-            Some(BodyError::Sender(_) | BodyError::Still) | None => {
+            Some(BodyError::Sender(_) | BodyError::Still | BodyError::Listing(_)) | None => {
                 self.no_reply(&error.to_string())
             }
         }

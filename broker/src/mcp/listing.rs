@@ -4,19 +4,37 @@
 use bytes::Bytes;
 use lanyard_access::mcp::McpRule;
 use serde_json::Value;
+use thiserror::Error;
 
-/// The longest list, or event with one, that is read. A longer one goes on as it is.
-const LONGEST: usize = 4 << 20;
+use crate::gathered::{Budget, Gathered, NoRoom};
+
+/// The longest list, or event with one, that is read.
+pub(crate) const LONGEST: usize = 4 << 20;
+
+/// How much goes on at a time. More than that takes room until all of it is gone.
+pub(crate) const PIECE: usize = 64 << 10;
+
+/// Why a reply does not go on. What cannot be read is not shown at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum ListingError {
+    /// It is longer than what is read.
+    #[error("what may be a list of tools is longer than {} MiB", LONGEST >> 20)]
+    TooLong,
+    /// It cannot be read now.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+}
 
 /// A reply on its way.
 #[derive(Debug)]
 pub(crate) struct Listing {
     rule: McpRule,
     form: Form,
+    budget: Budget,
     /// Whether nothing of it was read.
     is_new: bool,
     /// What is not yet whole.
-    held: Vec<u8>,
+    held: Gathered,
 }
 
 /// How a reply is written.
@@ -26,67 +44,84 @@ pub(crate) enum Form {
     Whole,
     /// Events, each with a JSON text (server-sent events).
     Events,
-    /// Too long to be read: it goes on as it is.
-    Raw,
 }
 
 impl Listing {
-    /// Shows what the rule allows.
-    pub(crate) fn new(rule: McpRule, form: Form) -> Self {
+    /// Shows what the rule allows, and gathers within that budget.
+    pub(crate) fn new(rule: McpRule, form: Form, budget: Budget) -> Self {
         Self {
             rule,
             form,
             is_new: true,
-            held: Vec::new(),
+            held: Gathered::new(budget.clone()),
+            budget,
         }
+    }
+
+    /// Whether nothing goes on before all of it came.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.form == Form::Whole
     }
 
     /// Takes what came next, and gives what can go on.
-    pub(crate) fn push(&mut self, data: Bytes) -> Bytes {
-        if self.form == Form::Raw {
-            return data;
-        }
-        self.held.extend_from_slice(&data);
+    pub(crate) fn push(&mut self, data: &[u8]) -> Result<Bytes, ListingError> {
         let mut ready = Vec::new();
-        if self.form == Form::Events {
-            while let Some(end) = end_of_event(&self.held, false) {
-                let rest = self.held.split_off(end);
-                let event = std::mem::replace(&mut self.held, rest);
-                ready.extend_from_slice(&self.event(event, true));
+        let mut rest = data;
+        if self.form == Form::Events && self.held.as_ref().is_empty() {
+            // What comes as a whole takes no room.
+            while let Some(end) = end_of_event(rest, false) {
+                let (event, next) = rest.split_at(end);
+                self.show(event, true, &mut ready);
+                rest = next;
             }
         }
-        if self.held.len() > LONGEST {
-            self.form = Form::Raw;
-            ready.append(&mut self.held);
+        self.held.extend(rest)?;
+        if self.form == Form::Events {
+            while let Some(end) = end_of_event(self.held.as_ref(), false) {
+                let event = self.held.take_first(end);
+                self.show(&event, true, &mut ready);
+            }
         }
-        ready.into()
+        if self.held.as_ref().len() > LONGEST {
+            return Err(ListingError::TooLong);
+        }
+        self.ready(ready)
     }
 
     /// Gives the rest: nothing follows.
-    pub(crate) fn finish(&mut self) -> Bytes {
-        let held = std::mem::take(&mut self.held);
-        match self.form {
-            Form::Whole => {
-                let text = held.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&held);
-                shown_text(text, &self.rule).unwrap_or(held)
-            }
-            Form::Events => {
-                let is_whole = end_of_event(&held, true).is_some();
-                self.event(held, is_whole)
-            }
-            Form::Raw => held,
+    pub(crate) fn finish(&mut self) -> Result<Bytes, ListingError> {
+        let mut held = std::mem::replace(&mut self.held, Gathered::new(self.budget.clone()));
+        if self.form == Form::Events {
+            let is_whole = end_of_event(held.as_ref(), true).is_some();
+            let mut ready = Vec::new();
+            self.show(held.as_ref(), is_whole, &mut ready);
+            drop(held);
+            return self.ready(ready);
         }
-        .into()
+        let text = held.as_ref();
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        if let Some(shown) = shown_text(text, &self.rule) {
+            held.adopt(shown)?;
+        }
+        Ok(held.into_bytes())
     }
 
-    fn event(&mut self, event: Vec<u8>, is_whole: bool) -> Vec<u8> {
+    fn show(&mut self, event: &[u8], is_whole: bool, ready: &mut Vec<u8>) {
         let is_first = std::mem::replace(&mut self.is_new, false);
-        let read = if is_first {
-            event.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&event)
-        } else {
-            &event
-        };
-        shown_event(read, &self.rule, is_whole).unwrap_or(event)
+        let marked = event.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first);
+        match shown_event(marked.unwrap_or(event), &self.rule, is_whole) {
+            Some(shown) => ready.extend_from_slice(&shown),
+            None => ready.extend_from_slice(event),
+        }
+    }
+
+    fn ready(&self, ready: Vec<u8>) -> Result<Bytes, ListingError> {
+        if ready.len() <= PIECE {
+            return Ok(ready.into());
+        }
+        let mut gathered = Gathered::new(self.budget.clone());
+        gathered.adopt(ready)?;
+        Ok(gathered.into_bytes())
     }
 }
 
@@ -171,12 +206,12 @@ mod tests {
             methods: Vec::new(),
             tools: Some(vec!["get_*".parse().unwrap()]),
         };
-        let mut listing = Listing::new(rule, form);
+        let mut listing = Listing::new(rule, form, Budget::default());
         let mut out = Vec::new();
         for chunk in chunks {
-            out.extend_from_slice(&listing.push(Bytes::copy_from_slice(chunk.as_bytes())));
+            out.extend_from_slice(&listing.push(chunk.as_bytes()).unwrap());
         }
-        out.extend_from_slice(&listing.finish());
+        out.extend_from_slice(&listing.finish().unwrap());
         String::from_utf8(out).unwrap()
     }
 
@@ -229,17 +264,42 @@ mod tests {
 
     #[test]
     fn an_event_is_not_held_back_for_the_next() {
-        let mut listing = Listing::new(McpRule::default(), Form::Events);
-        assert_eq!(listing.push("data: 1\n\nda".into()), "data: 1\n\n");
-        assert_eq!(listing.push("ta: 2\n\n".into()), "data: 2\n\n");
+        let mut listing = Listing::new(McpRule::default(), Form::Events, Budget::default());
+        assert_eq!(listing.push(b"data: 1\n\nda").unwrap(), "data: 1\n\n");
+        assert_eq!(listing.push(b"ta: 2\n\n").unwrap(), "data: 2\n\n");
     }
 
     #[test]
-    fn what_is_too_long_goes_on_as_it_is() {
-        let long = format!(
-            "{{\"result\":{{\"tools\":[{{\"name\":\"{}\"}}]}}}}",
-            "x".repeat(LONGEST)
+    fn what_is_too_long_or_has_no_room_does_not_go_on() {
+        let refused = |form, length: usize, budget: &Budget| {
+            let mut listing = Listing::new(McpRule::default(), form, budget.clone());
+            let long = format!(
+                r#"data: {{"result":{{"tools":[{{"name":"{}"#,
+                "x".repeat(length)
+            );
+            let pushed = long
+                .as_bytes()
+                .chunks(16 << 10)
+                .map(|chunk| listing.push(chunk));
+            pushed.collect::<Result<Vec<_>, _>>().err()
+        };
+        for form in [Form::Whole, Form::Events] {
+            let budget = Budget::new(16 << 20);
+            assert_eq!(refused(form, LONGEST - 100, &budget), None);
+            let too_long = Some(ListingError::TooLong);
+            assert_eq!(refused(form, LONGEST, &budget), too_long);
+            let no_room = Some(ListingError::NoRoom(NoRoom));
+            assert_eq!(refused(form, 2 << 20, &Budget::new(1 << 20)), no_room);
+        }
+    }
+
+    #[test]
+    fn whole_events_need_no_room_while_others_have_it_all() {
+        let mut listing = Listing::new(McpRule::default(), Form::Events, Budget::new(0));
+        assert_eq!(listing.push(b"data: 1\n\n").unwrap(), "data: 1\n\n");
+        assert_eq!(
+            listing.push(b"data: 2\n\ndata"),
+            Err(ListingError::NoRoom(NoRoom))
         );
-        assert_eq!(carried(Form::Whole, &[&long, " "]).len(), long.len() + 1);
     }
 }

@@ -10,6 +10,7 @@ mod credentials;
 mod ends;
 mod frames;
 mod framing;
+mod gathered;
 mod limits;
 mod mcp;
 mod names;

@@ -147,6 +147,16 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply
             "text/event-stream",
             format!("id: 1\ndata: \n\nevent: message\ndata: {TOOLS}\n\n"),
         ),
+        "/long-tools-json" => with_type("application/json", long_tools()),
+        "/long-tools-events" => {
+            with_type("text/event-stream", format!("data: {}\n\n", long_tools()))
+        }
+        "/gzip-tools" => {
+            let mut reply = with_type("application/json", TOOLS.to_owned());
+            let headers = reply.headers_mut();
+            headers.insert("content-encoding", "gzip".parse().unwrap());
+            reply
+        }
         "/never" => std::future::pending().await,
         "/gzip" => {
             let mut reply = Response::new(full(text));
@@ -181,6 +191,15 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply
 /// A list of tools, as a server of MCP gives it.
 const TOOLS: &str =
     r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_issue"},{"name":"delete_repo"}]}}"#;
+
+/// One that is longer than what is read.
+fn long_tools() -> String {
+    let long = format!(
+        r#"{{"name":"{}"}},{{"name":"get_issue"}}"#,
+        "x".repeat(5 << 20)
+    );
+    TOOLS.replace(r#"{"name":"get_issue"}"#, &long)
+}
 
 fn with_type(media: &str, text: String) -> Reply {
     let mut reply = Response::new(full(text));

@@ -9,10 +9,8 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Once,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use rustix::{
     fs::{Mode, OFlags, open},
     net::{
@@ -22,8 +20,7 @@ use rustix::{
 };
 use tokio::process::{Child, Command};
 
-use tracing::warn;
-
+use super::memory;
 use crate::user::{self, UserId};
 
 const PROGRAM: &str = "lanyard-broker";
@@ -53,7 +50,8 @@ pub(super) fn start(sockets: &[BorrowedFd<'_>]) -> io::Result<(Child, UnixStream
     // Opened here and executed by descriptor: its user need not reach the folder it is in.
     let executable = open(&program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let id = user::by_name(USER).unwrap_or(NO_ACCOUNT);
-    let process = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()))
+    let mut broker = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()));
+    broker
         .arg0(PROGRAM)
         .env_clear()
         .current_dir("/")
@@ -61,30 +59,12 @@ pub(super) fn start(sockets: &[BorrowedFd<'_>]) -> io::Result<(Child, UnixStream
         .stdout(Stdio::null())
         .uid(id.uid)
         .gid(id.gid)
-        .kill_on_drop(true)
-        .spawn()?;
-    let_lock_memory(&process);
+        .kill_on_drop(true);
+    memory::bound(&mut broker);
+    let process = broker.spawn()?;
+    memory::let_lock(&process);
     hand_over(&own, sockets)?;
     Ok((process, UnixStream::from(own)))
-}
-
-/// A broker locks its memory, so that no secret is ever swapped out; it may not lift that limit itself. Where
-/// this process may not either (it lacks `CAP_SYS_RESOURCE`), the broker runs with what the machine allows.
-fn let_lock_memory(process: &Child) {
-    static TOLD: Once = Once::new();
-    let pid = process
-        .id()
-        .and_then(|pid| i32::try_from(pid).ok())
-        .and_then(Pid::from_raw);
-    let unlimited = Rlimit {
-        current: None,
-        maximum: None,
-    };
-    if let Err(error) = prlimit(pid, Resource::Memlock, unlimited) {
-        TOLD.call_once(|| {
-            warn!(%error, "brokers cannot lock their memory: secrets may be swapped out where there is swap");
-        });
-    }
 }
 
 fn hand_over(stream: &OwnedFd, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -25,6 +25,7 @@ if pid == 0:
     os.dup2(gate[0], 0)
     os.dup2(said[1], 1)
     os.execv(sys.executable, sys.orig_argv)
+answers = os.fdopen(said[0])
 ";
 
 fn usage(node: &mut Node) -> Usage {
@@ -100,7 +101,7 @@ fn an_image_beyond_the_share_is_refused_and_not_told_of() {
     refused(Cause::QuotaUsedUp, &mut node, before);
     assert_eq!(node.other_execs(), [], "nobody would ever hear of its end");
     actor.run(PROGRAM);
-    let (host, code) = (Family::V4.real(), "os.read(said[0], 1000).decode()");
+    let (host, code) = (Family::V4.real(), "answers.readline()");
     assert!(actor.run(code).as_str().unwrap().contains("ready"));
     let ask = format!("os.write(gate[1], json.dumps(\"connect('{host}', 9)\").encode() + b'\\n')");
     actor.run(&ask);
