@@ -1,8 +1,9 @@
-//! What is generated from the types: the manifests of the definitions, and `docs/api.md`.
+//! What is generated from the types: the manifests of the definitions, the chart of them, and `docs/api.md`.
 //!
 //! This test is the generator too: `UPDATE_MANIFESTS=1 cargo test -p lanyard-crds --test generated`
 //! writes the files anew.
 
+mod chart;
 mod definition;
 mod reference;
 mod structural;
@@ -56,6 +57,42 @@ fn manifests_read_back_as_the_definitions_they_are() {
 fn no_manifest_is_left_over() {
     let folder = fs::read_dir(in_crate("manifests")).unwrap();
     assert_eq!(folder.count(), Kind::ALL.len());
+}
+
+#[test]
+fn the_chart_is_current() {
+    for kind in Kind::ALL {
+        let definition = kind.definition();
+        let name = &definition.spec.names.plural;
+        let path = format!("../charts/lanyard-crds/templates/{name}.yaml");
+        assert_current(&path, &chart::template(&definition));
+    }
+}
+
+#[test]
+fn the_chart_names_every_definition_where_it_says_how_to_remove_them() {
+    let notes = fs::read_to_string(in_crate("../charts/lanyard-crds/templates/NOTES.txt")).unwrap();
+    for kind in Kind::ALL {
+        let name = kind.definition().metadata.name.unwrap();
+        assert!(notes.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn the_chart_has_the_version_of_the_definitions() {
+    let chart = fs::read_to_string(in_crate("../charts/lanyard-crds/Chart.yaml")).unwrap();
+    for key in ["version", "appVersion"] {
+        let line = format!("\n{key}: {}\n", env!("CARGO_PKG_VERSION"));
+        assert!(chart.contains(&line), "{key}");
+    }
+}
+
+#[test]
+fn the_chart_has_no_template_beside_them() {
+    let folder = fs::read_dir(in_crate("../charts/lanyard-crds/templates")).unwrap();
+    let paths = folder.map(|entry| entry.unwrap().path());
+    let templates = paths.filter(|path| path.extension().is_some_and(|end| end == "yaml"));
+    assert_eq!(templates.count(), Kind::ALL.len());
 }
 
 #[test]

@@ -127,6 +127,9 @@ pub(crate) struct Scratch {
     pub(crate) own: [u8; event::OWN_VARIABLE],
 }
 
+// Zeros are written over it word by word.
+const _: () = assert!(core::mem::offset_of!(Scratch, own) % size_of::<u64>() == 0);
+
 /// How much of a variable is read at once.
 pub(crate) const VARIABLE: usize = 4096;
 

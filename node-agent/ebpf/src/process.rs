@@ -4,6 +4,7 @@ mod arguments;
 mod environment;
 mod image;
 mod told;
+mod zero;
 
 use aya_ebpf::{
     helpers::{

@@ -68,13 +68,12 @@ pub(crate) fn set_tag(socket: *mut c_void, tag: &Tag) -> bool {
     if socket.is_null() {
         return false;
     }
-    let mut initial = *tag;
-    // SAFETY: as in `tag_of`; `initial` is read before the call returns.
+    // SAFETY: as in `tag_of`; the helper only reads the initial value, before the call returns.
     let entry = unsafe {
         bpf_sk_storage_get(
             (&raw const TAG).cast_mut().cast(),
             socket,
-            (&raw mut initial).cast(),
+            ptr::from_ref(tag).cast_mut().cast(),
             CREATE,
         )
         .cast::<Tag>()

@@ -22,8 +22,9 @@ if pid == 0:
     os.dup2(gate[0], 0)
     os.dup2(said[1], 1)
     os.execv('/bin/sh', ['sh', '-c', 'exec env -- \"$0\" \"$@\"'] + sys.orig_argv)
+answers = os.fdopen(said[0])
 def told():
-    return os.read(said[0], 1000).decode()
+    return answers.readline()
 def ask(code):
     os.write(gate[1], json.dumps(code).encode() + b'\\n')
     return told()

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -51,7 +52,8 @@ pub(crate) fn run(
     surroundings: &Surroundings,
 ) -> anyhow::Result<Counts> {
     let mut command = command_for(test, surroundings);
-    if let Some(threads) = tier.threads() {
+    let processors = thread::available_parallelism().context("count the processors")?;
+    if let Some(threads) = tier.threads(processors.get()) {
         command.arg(format!("--test-threads={threads}"));
     }
     let started = Instant::now();
@@ -144,7 +146,7 @@ fn collect(
 
 fn forward(stream: Option<impl Read + Send + 'static>, lines: Sender<String>) {
     let Some(stream) = stream else { return };
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         let mut reader = BufReader::new(stream);
         let mut bytes = Vec::new();
         while reader

@@ -61,10 +61,12 @@ impl Tier {
         }
     }
 
-    /// How many tests of one program may run at once; None leaves it to the harness. Those that
-    /// share the kernel's hooks run one by one.
-    pub(crate) fn threads(self) -> Option<usize> {
-        self.needs_kernel().then_some(1)
+    /// How many tests of one program may run at once on a machine of so many processors; None leaves it to the
+    /// harness. Each that loads kernel programs is a node of its own, and the kernel takes 64 programs at one hook of
+    /// a cgroup (`BPF_CGROUP_MAX_PROGS`), of which the machine may have some already.
+    pub(crate) fn threads(self, processors: usize) -> Option<usize> {
+        const NODES: usize = 8;
+        self.needs_kernel().then_some(processors.min(NODES))
     }
 
     /// Whether each test is worth a line as it ends: there are few, and each takes a while.
@@ -112,9 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn tests_that_share_the_kernel_run_one_by_one() {
-        assert_eq!(Tier::Kernel.threads(), Some(1));
-        assert_eq!(Tier::EndToEnd.threads(), Some(1));
-        assert_eq!(Tier::Unit.threads(), None);
+    fn only_so_many_nodes_are_on_one_machine_at_once() {
+        assert_eq!(Tier::Kernel.threads(2), Some(2));
+        assert_eq!(Tier::EndToEnd.threads(64), Some(8));
+        assert_eq!(Tier::Unit.threads(64), None);
     }
 }

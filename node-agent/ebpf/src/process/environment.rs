@@ -7,7 +7,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel_str, bpf_probe_read_user_str};
 use lanyard_node_agent_abi::event::{LOADER_NAME, OWN_VARIABLE, evidence};
 
-use super::image::Evidence;
+use super::{image::Evidence, zero::zero};
 use crate::{
     maps::{LOADER, OWN_VARIABLE as OWN_VARIABLES, SCRATCH, VARIABLE},
     settings::{offsets, read},
@@ -98,7 +98,8 @@ extern "C" fn piece(_index: u64, context: *mut c_void) -> i64 {
 #[inline(always)]
 fn is_own(variable: &[u8; VARIABLE], own: &mut [u8; OWN_VARIABLE]) -> bool {
     // The map compares the zeros behind a text too.
-    own.fill(0);
+    // SAFETY: a member of a value of a map, where its place is checked.
+    unsafe { zero(own) };
     // SAFETY: a buffer of exactly the length that is named; the helper checks the address it reads from.
     let length = unsafe {
         bpf_probe_read_kernel_str(

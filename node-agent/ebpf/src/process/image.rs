@@ -1,13 +1,12 @@
 //! What an image is while nobody has looked at it, and its end.
 
-use core::ptr;
-
 use lanyard_node_agent_abi::{
     cause::{Cause, lost},
     event::{ExecEvent, evidence, exec},
     process::{ExecId, Image, Process, children, flags, level, marks, quota},
 };
 
+use super::zero::zero;
 use crate::{
     maps::{EXECS, IMAGE, LIVE},
     refusal::{count, now},
@@ -144,7 +143,7 @@ pub(super) fn release(exec_id: ExecId, scope: u32) {
     // SAFETY: the reservation has room for exactly this type, and is filled with zeros first: an event is
     // too long for the 512 bytes of a program's stack.
     unsafe {
-        ptr::write_bytes(event.cast::<u8>(), 0, size_of::<ExecEvent>());
+        zero(event);
         (*event).kind = exec::ENDED;
         (*event).exec_id = exec_id;
         (*event).at = now();

@@ -1,7 +1,5 @@
 //! What the node agent is told of an execution.
 
-use core::ptr;
-
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use lanyard_node_agent_abi::{
     cause::lost,
@@ -12,6 +10,7 @@ use lanyard_node_agent_abi::{
 use super::{
     ExecutedFile, arguments, environment,
     image::{Evidence, Origin},
+    zero::zero,
 };
 use crate::{
     maps::{EXECS, SCRATCH, Scratch},
@@ -55,7 +54,7 @@ pub(super) fn gather(
     // the path.
     unsafe {
         let event = &raw mut (*scratch).event;
-        ptr::write_bytes(event.cast::<u8>(), 0, size_of::<ExecEvent>());
+        zero(event);
         (*event).kind = exec::EXECUTED;
         (*event).flags = process.flags;
         (*event).exec_id = process.exec_id;
