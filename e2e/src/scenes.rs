@@ -10,6 +10,7 @@ pub mod on_time;
 pub mod refused;
 pub mod requests;
 pub mod revoked;
+pub mod streamed;
 
 use std::path::{Path, PathBuf};
 
