@@ -18,5 +18,6 @@ mod proxy;
 mod requests;
 mod service;
 mod smuggling;
+mod versions;
 mod wiretap;
 mod world;
