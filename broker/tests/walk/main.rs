@@ -14,6 +14,7 @@ mod limits;
 mod mcp;
 mod names;
 mod node_agent;
+mod patience;
 mod proxy;
 mod requests;
 mod service;
