@@ -56,11 +56,11 @@ impl Hostile {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let client = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
         let name = ServerName::try_from(name).unwrap();
         let at = UnixTime::since_unix_epoch(Span::from_secs(at.try_into().unwrap()));
-        let verified = verifier.build().unwrap();
-        let verified = verified.verify_server_cert(leaf, between, &name, &[], at);
+        let client = client.build().unwrap();
+        let verified = client.verify_server_cert(leaf, between, &name, &[], at);
         verified.map(drop).map_err(|error| format!("{error:?}"))
     }
 }
