@@ -10,6 +10,7 @@ pub mod on_time;
 pub mod refused;
 pub mod requests;
 pub mod revoked;
+pub mod streamed;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,13 @@ pub const SECOND: [&str; 4] = [
     "  name: second",
     "  key: token",
 ];
+/// The lines of a credential source that has what [`Stage::source`] prints.
+pub const SCRIPTED: [&str; 4] = [
+    "type: SecretKey",
+    "secretKey:",
+    "  name: scripted",
+    "  key: token",
+];
 /// The user name that goes with it where a service wants one.
 pub const LOGIN: &str = "x-access-token";
 /// The user that the agents of most scenes run as.
@@ -47,6 +55,9 @@ const AGENTS: [&str; 7] = [
 pub const TOOLS: &str = "tools";
 /// The one that may reach a unix socket, [`Stage::listed_socket`].
 const ASKER: &str = "asker";
+
+/// The script that [`SCRIPTED`] runs.
+const SOURCE: &str = "secrets/source.sh";
 
 /// Evidence, a line each, for a person.
 pub type Evidence = Vec<String>;
@@ -81,11 +92,12 @@ fn policy(lab: &Lab, secret: &Path, login: &Path) -> String {
         )
     };
     format!(
-        "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n  - secret: default/login/username\n    file: {}\n  - secret: default/login/password\n    command: [/bin/cat, {}]\n  - secret: default/second/token\n    command: [/bin/echo, {SECOND_TOKEN}]\n",
+        "trustDomain: demo.test\nidentities:\n{}secrets:\n  - secret: default/service/token\n    file: {}\n  - secret: default/login/username\n    file: {}\n  - secret: default/login/password\n    command: [/bin/cat, {}]\n  - secret: default/second/token\n    command: [/bin/echo, {SECOND_TOKEN}]\n  - secret: default/scripted/token\n    command: [/bin/sh, {}]\n",
         AGENTS.map(agent).concat(),
         secret.display(),
         login.display(),
-        secret.display()
+        secret.display(),
+        lab.path(SOURCE).display()
     )
 }
 
@@ -137,6 +149,11 @@ impl Stage {
             python,
             lab,
         })
+    }
+
+    /// Makes the program of the source [`SCRIPTED`] do that.
+    pub fn source(&self, script: &str) -> Result<()> {
+        self.lab.write(SOURCE, script).map(drop)
     }
 
     /// curl as the agent, as an ordinary user.

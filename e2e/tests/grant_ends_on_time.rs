@@ -7,6 +7,7 @@ use lanyard_e2e::{
     scenes::{
         Stage,
         on_time::{self, Dead, Over},
+        streamed,
     },
     service,
 };
@@ -28,6 +29,14 @@ fn a_direct_grant_ends_on_time_although_everything_was_stopped() {
 fn a_datagram_grant_ends_on_time_although_everything_was_killed() {
     let mut stage = Stage::set().unwrap();
     on_time::grant_ends_although_everything_is_dead(&mut stage, Dead::Killed, Over::Udp).unwrap();
+}
+
+/// With everything alive, and to the moment by the kernel's clock.
+#[test]
+fn a_stream_through_the_broker_ends_on_time() {
+    let stage = Stage::set().unwrap();
+    let stream = streamed::open(&stage).unwrap();
+    streamed::ends_on_time(&stage, stream).unwrap();
 }
 
 /// The grant through the broker, with an open download and a new request after it.

@@ -172,11 +172,17 @@ fn git_clones_and_pushes_with_a_password_it_never_had() {
         &[NAME],
     );
     stage.lab.write("manifests/login.yaml", login).unwrap();
+    // Over the name that another grant has opened already: what is refused is the port.
+    write(&stage, &granted(&stage, "beside", 443, HTTPS));
+    let url = format!("https://{NAME}:{}", counterparts::GIT);
+    let refused = run(&stage, &["git", "ls-remote", &format!("{url}/repo.git")]);
+    assert!(!refused.status.success(), "{}", said(&refused));
+    let explained = stage.lanyard.explain_last("8446").unwrap();
+    assert!(explained.contains(NAME), "{explained}");
     let mut grant = granted(&stage, "git", counterparts::GIT, HTTPS);
     grant.credential = Some("login");
     grant.resource = vec!["http:".into(), "  - path: /repo.git/**".into()];
     write(&stage, &grant);
-    let url = format!("https://{NAME}:{}", counterparts::GIT);
     let script = format!(
         "set -e; rm -rf tree again; git clone -q {url}/repo.git tree; cd tree
          git config user.name agent; git config user.email agent@example.com
@@ -205,8 +211,12 @@ fn postgres_is_reached_by_its_name_and_ends_with_its_grant() {
         counterparts::POSTGRES
     );
     let query = ["psql", "-tA", &url, "-c", "select 6 * 7"];
+    // Over the name that another grant has opened already: what is refused is the port.
+    write(&stage, &granted(&stage, "beside", 443, HTTPS));
     let refused = run(&stage, &query);
     assert!(!refused.status.success(), "{refused:?}");
+    let explained = stage.lanyard.explain_last("5432").unwrap();
+    assert!(explained.contains(NAME), "{explained}");
     write(
         &stage,
         &granted(&stage, "database", counterparts::POSTGRES, "TCP"),
@@ -254,18 +264,25 @@ fn postgres_is_reached_by_its_name_and_ends_with_its_grant() {
     assert!(!process.wait().unwrap().success());
 }
 
+/// Its very port, over the name that another grant has opened already: what is refused is the port.
 #[test]
-fn redis_is_reached_by_its_name() {
+fn redis_is_reached_by_its_name_once_it_is_granted() {
     let stage = stage();
     let _server = counterparts::redis(&stage.lab).unwrap();
+    write(&stage, &granted(&stage, "beside", 443, HTTPS));
+    let ping = ["redis-cli", "-h", NAME, "ping"];
+    let refused = run(&stage, &ping);
+    assert!(!refused.status.success(), "{}", said(&refused));
+    let explained = stage.lanyard.explain_last("6379").unwrap();
+    assert!(explained.contains(NAME), "{explained}");
     write(
         &stage,
         &granted(&stage, "cache", counterparts::REDIS, "TCP"),
     );
+    let output = run(&stage, &ping);
+    assert_eq!(output.stdout, b"PONG\n", "{}", said(&output));
     let output = run(&stage, &["redis-cli", "-h", NAME, "set", "a", "b"]);
     assert_eq!(output.stdout, b"OK\n", "{}", said(&output));
-    let other = run(&stage, &["redis-cli", "-h", NAME, "-p", "6380", "ping"]);
-    assert_ne!(other.stdout, b"PONG\n");
 }
 
 /// The client sees the service's own certificate, and the broker nothing but the name.

@@ -161,3 +161,6 @@ fn authority(name: &str, now: i64, life: Duration) -> Result<CertificateParams, 
     params.not_after = now + life;
     Ok(params)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,11 @@
 
 use std::{io, sync::Arc};
 
-use rustls::{ClientConfig, crypto::aws_lc_rs, pki_types::ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, SupportedProtocolVersion,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::ServerName,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -32,6 +36,25 @@ impl Client {
             stream,
             received: Vec::new(),
         })
+    }
+
+    /// Speaks TLS for `name` so and not otherwise.
+    pub(crate) async fn with(
+        stream: TcpStream,
+        config: ClientConfig,
+        name: &str,
+    ) -> io::Result<Self> {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(Self {
+            stream: connector.connect(name, stream).await?,
+            received: Vec::new(),
+        })
+    }
+
+    /// What was agreed on.
+    pub(crate) fn connection(&self) -> &ClientConnection {
+        self.stream.get_ref().1
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -102,15 +125,24 @@ pub(crate) async fn tls(
     protocols: &[&[u8]],
 ) -> io::Result<TlsStream<TcpStream>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(root.roots())
-        .with_no_client_auth();
+    let mut config = config(root, provider, rustls::DEFAULT_VERSIONS);
     config.enable_sni = sends_name;
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
+}
+
+/// One that trusts the scope's root alone.
+pub(crate) fn config(
+    root: &Authority,
+    provider: Arc<CryptoProvider>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(root.roots())
+        .with_no_client_auth()
 }

@@ -26,6 +26,9 @@ use uuid::Uuid;
 
 use crate::authority::Authority;
 
+/// Why the secret could not be obtained.
+pub(crate) const FAILURE: &str = "the file of the secret is not there";
+
 /// What the node agent knows of an image. One that is not known yet is not answered yet.
 #[derive(Clone, Copy)]
 pub(crate) enum Image {
@@ -317,7 +320,7 @@ impl Side {
                 secret.version = known.version;
                 answer::Answer::Secret(secret)
             }
-            None => answer::Answer::Failed("the file of the secret is not there".into()),
+            None => answer::Answer::Failed(FAILURE.into()),
         }
     }
 

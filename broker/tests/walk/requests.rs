@@ -9,6 +9,7 @@ use lanyard_protocol::{
 
 use crate::{
     authority::Authority,
+    node_agent::FAILURE,
     world::{SECRET, World, within},
 };
 
@@ -184,10 +185,18 @@ async fn without_the_secret_nothing_goes_to_the_service() {
         let mut client = world.client().await;
         client.send(world.get("/")).await;
         let reply = client.reply().await;
+        assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
+        let (_, problem) = reply.split_once("\r\n\r\n").unwrap();
+        let problem: serde_json::Value = serde_json::from_str(problem).unwrap();
+        assert_eq!(problem["status"], 503, "{problem}");
+        assert_eq!(problem["reason"], "CredentialUnavailable", "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
         assert!(
-            reply.contains(r#""reason":"CredentialUnavailable""#),
-            "{reply}"
+            detail.contains("CredentialSource default/token"),
+            "{detail}"
         );
+        // What the source said stays with whoever looks after it.
+        assert!(!client.has(FAILURE), "{reply}");
         assert_eq!(
             world.agent.ended().await.outcome,
             Outcome::CredentialUnavailable

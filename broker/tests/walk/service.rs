@@ -18,7 +18,10 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use rustls::{ServerConfig, crypto::aws_lc_rs};
+use rustls::{
+    ProtocolVersion, ServerConfig, SupportedProtocolVersion,
+    crypto::{CryptoProvider, aws_lc_rs},
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -33,6 +36,8 @@ type Reply = Response<BoxBody<Bytes, Infallible>>;
 #[derive(Default)]
 pub(crate) struct Seen {
     pub connections: usize,
+    /// What the last of them spoke.
+    pub version: Option<ProtocolVersion>,
     /// Connections that ended with a reset.
     pub resets: usize,
     /// Heads of requests, as text.
@@ -55,10 +60,20 @@ struct Shared {
 
 impl Service {
     pub(crate) async fn start(authority: &Authority, name: &str) -> Self {
-        let (certificate, key) = authority.certify(name);
         let provider = Arc::new(aws_lc_rs::default_provider());
+        Self::with(authority, name, provider, rustls::DEFAULT_VERSIONS).await
+    }
+
+    /// One that speaks TLS so and not otherwise.
+    pub(crate) async fn with(
+        authority: &Authority,
+        name: &str,
+        provider: Arc<CryptoProvider>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
+        let (certificate, key) = authority.certify(name);
         let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
@@ -106,6 +121,8 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
             let Ok(stream) = tls.accept(stream).await else {
                 return;
             };
+            let version = stream.get_ref().1.protocol_version();
+            shared.seen.send_modify(|seen| seen.version = version);
             let service = service_fn(|request| answer(request, Arc::clone(&shared)));
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             if connection.await.is_err_and(|error| is_reset(&error)) {

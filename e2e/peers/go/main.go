@@ -1,8 +1,9 @@
-// Asks for each URL with net/http, and prints what came, a line of JSON each; then it keeps that until its
-// standard input ends, so that its memory can be looked at.
+// Asks for each URL with net/http, and prints what came, a line of JSON each; then for each that its standard input
+// names. It keeps all that until that ends, so that its memory can be looked at.
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,7 +15,7 @@ import (
 func main() {
 	client := http.Client{Timeout: 20 * time.Second}
 	var kept []string
-	for _, url := range os.Args[1:] {
+	ask := func(url string) {
 		line := map[string]any{"url": url}
 		if reply, err := client.Get(url); err != nil {
 			line["error"] = err.Error()
@@ -28,7 +29,12 @@ func main() {
 		text, _ := json.Marshal(line)
 		fmt.Println(string(text))
 	}
+	for _, url := range os.Args[1:] {
+		ask(url)
+	}
 	fmt.Println("done")
-	io.Copy(io.Discard, os.Stdin)
+	for more := bufio.NewScanner(os.Stdin); more.Scan(); {
+		ask(more.Text())
+	}
 	fmt.Println(len(kept))
 }

@@ -1,7 +1,10 @@
-// Asks for each URL with fetch, and prints what came, a line of JSON each; then it keeps that until its
-// standard input ends, so that its memory can be looked at.
+// Asks for each URL with fetch, and prints what came, a line of JSON each; then for each that its standard input
+// names. It keeps all that until that ends, so that its memory can be looked at.
+import { createInterface } from "node:readline";
+
 const kept = [];
-for (const url of process.argv.slice(2)) {
+
+async function ask(url) {
   try {
     const reply = await fetch(url, { signal: AbortSignal.timeout(20_000) });
     const body = await reply.text();
@@ -11,5 +14,12 @@ for (const url of process.argv.slice(2)) {
     console.log(JSON.stringify({ url, error: `${error} ${error.cause ?? ""}` }));
   }
 }
+
+for (const url of process.argv.slice(2)) {
+  await ask(url);
+}
 console.log("done");
-process.stdin.resume().on("end", () => console.log(kept.length));
+for await (const url of createInterface({ input: process.stdin })) {
+  await ask(url);
+}
+console.log(kept.length);

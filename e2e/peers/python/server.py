@@ -107,6 +107,13 @@ async def events(request):
     return reply
 
 
+async def queried(request):
+    """Takes the token as the parameter `key`, and sends back the whole query."""
+    if request.query.get("key") != token:
+        return web.Response(status=401, text="no token\n")
+    return web.Response(text=f"you asked {request.query_string}\n")
+
+
 async def forms(request):
     """The token in every form that a service may write it in."""
     text = " ".join(
@@ -171,6 +178,7 @@ async def main():
     application = web.Application(client_max_size=1 << 40)
     application.router.add_get("/events", events)
     application.router.add_get("/forms", forms)
+    application.router.add_get("/queried", queried)
     application.router.add_get("/large", large)
     application.router.add_post("/swallow", swallow)
     application.router.add_post("/ignore", ignore)

@@ -5,7 +5,7 @@
 Each line of its standard input is a command, answered with a line:
 
     open PATH   `open`, or why not
-    send PATH   what is heard back
+    send PATH   what is heard back, or how it ended
     wait PATH   how it ends: `closed` as the protocol has it, or `cut`
 """
 
@@ -29,8 +29,11 @@ for line in sys.stdin:
         except Exception as error:
             print("refused", error, flush=True)
     elif command == "send":
-        tunnels[path].send("hello")
-        print("heard", tunnels[path].recv(timeout=20), flush=True)
+        try:
+            tunnels[path].send("hello")
+            print("heard", tunnels[path].recv(timeout=20), flush=True)
+        except ConnectionClosed as error:
+            print("closed" if error.rcvd else "cut", flush=True)
     elif command == "wait":
         try:
             print("heard", tunnels[path].recv(timeout=30), flush=True)

@@ -7,7 +7,7 @@ use std::{process::ExitCode, time::Instant};
 use anyhow::Result;
 use lanyard_e2e::scenes::{
     Evidence, Stage, coding_agent, entered, granted, lowered, observed, on_time, refused, requests,
-    revoked,
+    revoked, streamed,
 };
 
 fn main() -> ExitCode {
@@ -75,12 +75,18 @@ fn play() -> Result<usize> {
         "An agent is observed, its grants are suggested and applied, and it is fenced",
         || observed::suggested_grants_are_enough(&stage),
     )?;
+    // Its ten seconds run while the next scenes are played.
+    let stream = streamed::open(&stage)?;
     told.scene("Revoking cuts a download through the broker", || {
         revoked::download_through_the_broker_is_cut(&stage)
     })?;
     told.scene("Revoking cuts a direct connection", || {
         revoked::direct_flow_is_cut(&stage)
     })?;
+    told.scene(
+        "A stream through the broker, open since before, ends on time with its grant of ten seconds",
+        || streamed::ends_on_time(&stage, stream),
+    )?;
     told.scene(
         "A grant of ten seconds ends on time with every process of Lanyard dead",
         || on_time::grant_ends_although_everything_was_killed(&mut stage),

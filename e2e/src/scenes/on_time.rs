@@ -113,7 +113,7 @@ pub fn grant_ends_although_everything_is_dead(
     };
     stage.lab.write("manifests/short.yaml", grant.yaml())?;
     stage.lanyard.until_live("default/ten-seconds")?;
-    let ends_at = ends_at(stage)?;
+    let ends_at = ends_at(stage, "default/ten-seconds")?;
     let mut command = stage.python(&["-c", sending, &address, &port, "12"]);
     let mut process = command
         .stdin(Stdio::piped())
@@ -170,6 +170,16 @@ fn check(killed_at: i128, last: i128, end: i128, said: &str) -> Result<()> {
         last > killed_at,
         "nothing arrived after that: the grant ended with the daemon"
     );
+    check_last(last, end)?;
+    ensure!(
+        said.contains("a new connection:") && !said.contains("accepted"),
+        "a new connection was accepted: {said}"
+    );
+    Ok(())
+}
+
+/// The last byte came before the end, and not long before it.
+pub(super) fn check_last(last: i128, end: i128) -> Result<()> {
     ensure!(
         last <= end + ON_THE_WIRE,
         "a byte arrived {} us after the end",
@@ -180,21 +190,18 @@ fn check(killed_at: i128, last: i128, end: i128, said: &str) -> Result<()> {
         "the last byte came {} ms before the end: it ended too early",
         (end - last) / 1_000_000
     );
-    ensure!(
-        said.contains("a new connection:") && !said.contains("accepted"),
-        "a new connection was accepted: {said}"
-    );
     Ok(())
 }
 
-fn ends_at(stage: &Stage) -> Result<Timestamp> {
+/// When a grant ends.
+pub(super) fn ends_at(stage: &Stage, grant: &str) -> Result<Timestamp> {
     let status = stage.lanyard.status()?;
     let grants = status["grants"]
         .as_array()
         .context("the status lists grants")?;
     let grant = grants
         .iter()
-        .find(|grant| grant["grant"] == "default/ten-seconds")
+        .find(|known| known["grant"] == grant)
         .context("the grant is listed")?;
     let text = grant["endsAt"].as_str().context("the grant has an end")?;
     text.parse()
