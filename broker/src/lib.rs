@@ -17,6 +17,7 @@ mod frequency;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod handover;
+mod header_name;
 mod http;
 mod injection;
 mod interception;

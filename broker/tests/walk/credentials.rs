@@ -87,3 +87,29 @@ async fn each_way_of_injection_reaches_the_service_and_not_the_client() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_target_without_room_for_the_credential_goes_nowhere() {
+    within(async {
+        let mut world = World::start().await;
+        let way = Way::Query(QueryInjection {
+            parameter: "key".into(),
+        });
+        world
+            .change(|state| state.grants[0].injection = injected(way))
+            .await;
+        world
+            .agent
+            .set(|known| known.secret = Some(vec![b'/'; 8 << 10]));
+        let mut client = world.client().await;
+        let long = format!("/{}", "a".repeat(48 << 10));
+        client.send(world.get(&long)).await;
+        let reply = client.reply().await;
+        assert!(reply.starts_with("HTTP/1.1 414"), "{reply}");
+        assert!(reply.contains(r#""reason":"TargetTooLong""#), "{reply}");
+        assert!(world.service.seen.borrow().requests.is_empty());
+        client.send(world.get("/")).await;
+        assert!(client.reply().await.starts_with("HTTP/1.1 200"));
+    })
+    .await;
+}
