@@ -1,5 +1,7 @@
 //! A secret, put into one request.
 
+mod parameter;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
@@ -13,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     agent::ObtainedSecret,
+    header_name::remove_all_read_as,
     scrub::{Needles, mask_for},
     upstream::substitution::Substitution,
 };
@@ -53,6 +56,14 @@ const KEY_HEADERS: [HeaderName; 7] = [
     HeaderName::from_static("x-api-key"),
     HeaderName::from_static("x-auth-token"),
     HeaderName::from_static("x-goog-api-key"),
+];
+
+/// What asks for replies, or messages in them, that are compressed: those could not be searched.
+const COMPRESSION: [HeaderName; 4] = [
+    ACCEPT_ENCODING,
+    HeaderName::from_static("connect-accept-encoding"),
+    HeaderName::from_static("grpc-accept-encoding"),
+    SEC_WEBSOCKET_EXTENSIONS,
 ];
 
 /// A credential on its way into one request. Its memory is cleared when the last holder drops it.
@@ -139,6 +150,14 @@ impl Injected {
         Ok(substitution)
     }
 
+    /// The header that it stands in; that of keys in general where it stands in the query.
+    pub(crate) fn header_name(&self) -> HeaderName {
+        match &self.place {
+            Place::Header(name, _) => name.clone(),
+            Place::Query(..) => AUTHORIZATION,
+        }
+    }
+
     /// What to look for in the reply.
     pub(crate) fn needles(&self) -> Needles {
         self.needles.clone()
@@ -146,7 +165,7 @@ impl Injected {
 }
 
 fn put_header(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
-    make_way(headers);
+    make_way(headers, name);
     headers.insert(name, value);
 }
 
@@ -156,18 +175,22 @@ fn put_parameter(
     parameter: &QueryParameter,
     value: &str,
 ) -> Result<(), InjectionError> {
-    make_way(headers);
+    make_way(headers, &AUTHORIZATION);
     *target = with_parameter(target, parameter, value).ok_or(InjectionError::Target)?;
     Ok(())
 }
 
-fn make_way(headers: &mut HeaderMap) {
-    for name in &KEY_HEADERS {
-        headers.remove(name);
-    }
+fn make_way(headers: &mut HeaderMap, name: &HeaderName) {
+    remove_keys(headers, name);
+    remove_all_read_as(headers, &COMPRESSION);
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    // Compressed messages of a WebSocket could not be searched.
-    headers.remove(SEC_WEBSOCKET_EXTENSIONS);
+}
+
+/// Takes out of a head or of trailers what a client wrote there as its own key, where one is put in under that
+/// name.
+pub(crate) fn remove_keys(headers: &mut HeaderMap, name: &HeaderName) {
+    remove_all_read_as(headers, &KEY_HEADERS);
+    remove_all_read_as(headers, std::slice::from_ref(name));
 }
 
 fn check(secret: &[u8]) -> Result<(), InjectionError> {
@@ -221,19 +244,13 @@ fn percent_encoded(secret: &[u8]) -> Zeroizing<String> {
 
 /// The target with that parameter, and without any of its name that the client wrote.
 fn with_parameter(target: &Uri, name: &QueryParameter, value: &str) -> Option<Uri> {
-    let is_own = |pair: &&str| {
-        let written = pair.split('=').next().unwrap_or_default();
-        !is_same_name(written, name.as_str())
-    };
     let query = target.query().unwrap_or_default();
-    let kept = query.split('&').filter(|pair| !pair.is_empty());
-    let kept: Vec<&str> = kept.filter(is_own).collect();
     let mut text = Zeroizing::new(Vec::with_capacity(
         target.path().len() + query.len() + name.as_str().len() + value.len() + 4,
     ));
     text.extend_from_slice(target.path().as_bytes());
     text.push(b'?');
-    for pair in kept {
+    for pair in parameter::others_than(name.as_str(), query) {
         text.extend_from_slice(pair.as_bytes());
         text.push(b'&');
     }
@@ -245,27 +262,6 @@ fn with_parameter(target: &Uri, name: &QueryParameter, value: &str) -> Option<Ur
     let mut parts = target.clone().into_parts();
     parts.path_and_query = Some(path_and_query);
     Uri::from_parts(parts).ok()
-}
-
-/// However a client spells it: services decode names before they look at them.
-fn is_same_name(written: &str, name: &str) -> bool {
-    let mut decoded = Vec::with_capacity(written.len());
-    let mut bytes = written.bytes();
-    while let Some(byte) = bytes.next() {
-        let digits = |bytes: &mut std::str::Bytes<'_>| {
-            let high = char::from(bytes.next()?).to_digit(16)?;
-            let low = char::from(bytes.next()?).to_digit(16)?;
-            u8::try_from(high << 4 | low).ok()
-        };
-        decoded.push(match byte {
-            b'%' => digits(&mut bytes).unwrap_or(b'%'),
-            byte => byte,
-        });
-    }
-    // Some frameworks read `key[]` and `key ` as `key`.
-    let decoded = String::from_utf8_lossy(&decoded);
-    let plain = decoded.trim().trim_end_matches("[]");
-    plain.eq_ignore_ascii_case(name)
 }
 
 /// Lets [`Bytes`] hold memory that is cleared.

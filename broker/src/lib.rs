@@ -18,6 +18,7 @@ mod frequency;
 pub mod fuzzing;
 mod gathered;
 pub mod handover;
+mod header_name;
 mod http;
 mod injection;
 mod interception;

@@ -30,7 +30,7 @@ use super::{
     Wire,
     body::{ReplyBody, ServiceBody},
     decision,
-    headers::prepare_request,
+    headers::{prepare_request, remove_overrides},
     message::{self, Said},
     payload::Payload,
     refusal::Refusal,
@@ -168,6 +168,12 @@ impl Exchange {
                 return Err(refusal);
             }
         };
+        if grant.resource.protocol == Protocol::Mcp && target.upgrade.is_some() {
+            return Err(self.refuse_request(&head, &RequestError::Upgrade).await);
+        }
+        if grant.resource.protocol == Protocol::Mcp || !grant.resource.http.is_empty() {
+            remove_overrides(&mut head.headers);
+        }
         let shown = (grant.resource.protocol == Protocol::Mcp
             && grant.resource.mcp.tools.is_some())
         .then(|| (grant.resource.mcp.clone(), said.is_listing()));
@@ -281,6 +287,8 @@ impl Exchange {
                 needles,
             };
             *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+            // Above all the reason phrase, which nobody searched.
+            reply.extensions_mut().clear();
             return Ok(reply.map(|_| ReplyBody::from(Bytes::new())));
         }
         let upstreams = Arc::clone(&self.broker.upstreams);
@@ -333,7 +341,8 @@ impl Exchange {
             | RequestError::TransferCoding
             | RequestError::HostCount
             | RequestError::HostSyntax
-            | RequestError::Target => (own(), RefusalReason::NotCarried),
+            | RequestError::Target
+            | RequestError::Upgrade => (own(), RefusalReason::NotCarried),
         };
         let request = record::Request {
             method: head.method.to_string(),

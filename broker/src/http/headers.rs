@@ -10,6 +10,8 @@ use http::{
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
 
+use crate::header_name::remove_all_read_as;
+
 /// What goes with an offer of HTTP/2, which is not carried on (RFC 7540, 3.2.1).
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
@@ -40,6 +42,19 @@ const HEAD_ONLY: [HeaderName; 10] = [
     TRAILER,
 ];
 
+/// What frameworks take another method or path from than the request line has: Rack, Symfony, Laminas, Express,
+/// ASP.NET and others, some by default.
+const OVERRIDES: [HeaderName; 5] = [
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
+/// The one protocol that a connection may change to.
+pub(super) const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
 /// What a service speaks, and what of a request depends on it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spoken<'a> {
@@ -49,6 +64,13 @@ pub(super) struct Spoken<'a> {
     pub(super) is_encrypted: bool,
     /// The host, with its port where that is not the usual one.
     pub(super) authority: &'a Authority,
+}
+
+/// Whether the one protocol that they name to change to is `websocket`, in any case (RFC 9110, 7.8).
+pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let protocol = protocols.next().filter(|_| protocols.next().is_none());
+    protocol.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()))
 }
 
 /// Makes a client's headers fit for another hop. The protocol that it asks to change to goes with it.
@@ -65,6 +87,22 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, upgrade: Option<HeaderVal
     if let Some(protocol) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// Takes out what would make another request of it at the service than was decided.
+pub(super) fn remove_overrides(headers: &mut HeaderMap) {
+    remove_all_read_as(headers, &OVERRIDES);
+}
+
+/// Whether a body is coded otherwise than as chunks, once: whoever disagrees on the framing can be made to see
+/// another message in it.
+pub(super) fn has_other_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(coding), None) => !coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => true,
     }
 }
 

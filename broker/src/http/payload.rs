@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderName;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use lanyard_protocol::record::Outcome;
 use tokio::sync::oneshot;
@@ -15,7 +16,7 @@ use super::{
     headers::prepare_trailers,
     pace::{BodyError, Counting, Still, with_more},
 };
-use crate::open_request::OpenRequest;
+use crate::{injection::remove_keys, open_request::OpenRequest};
 
 /// The body of a request, from the agent to the service.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct RequestBody {
     still: Still,
     counting: Counting,
     kept: Option<Kept>,
+    /// The header that a credential is put into.
+    credential: Option<HeaderName>,
 }
 
 /// How much of a body may be sent and still be said again.
@@ -70,8 +73,12 @@ impl Payload {
 }
 
 impl RequestBody {
-    /// Carries that.
-    pub(crate) fn new(payload: Payload, open: Arc<OpenRequest>) -> Self {
+    /// Carries that, with a credential put into that header.
+    pub(crate) fn new(
+        payload: Payload,
+        open: Arc<OpenRequest>,
+        credential: Option<HeaderName>,
+    ) -> Self {
         let mut counting = Counting::default();
         if !payload.first.is_empty() {
             counting.hold(Frame::data(payload.first));
@@ -82,6 +89,7 @@ impl RequestBody {
             still: Still::default(),
             counting,
             kept: None,
+            credential,
         }
     }
 
@@ -90,13 +98,14 @@ impl RequestBody {
     pub(crate) fn returned(
         payload: Payload,
         open: Arc<OpenRequest>,
+        credential: Option<HeaderName>,
     ) -> (Self, oneshot::Receiver<Payload>) {
         let (again, returned) = oneshot::channel();
         let kept = Kept {
             sent: Vec::new(),
             again,
         };
-        let mut body = Self::new(payload, open);
+        let mut body = Self::new(payload, open, credential);
         body.kept = Some(kept);
         (body, returned)
     }
@@ -147,7 +156,8 @@ impl RequestBody {
         self.still.moved();
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
-                self.counting.hold(fit_for_another_hop(frame));
+                self.counting
+                    .hold(fit_for_another_hop(frame, self.credential.as_ref()));
                 return self.poll(context);
             }
             Some(Err(error)) => {
@@ -195,10 +205,13 @@ impl Body for RequestBody {
     }
 }
 
-fn fit_for_another_hop(frame: Frame<Bytes>) -> Frame<Bytes> {
+fn fit_for_another_hop(frame: Frame<Bytes>, credential: Option<&HeaderName>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
             prepare_trailers(&mut trailers);
+            if let Some(name) = credential {
+                remove_keys(&mut trailers, name);
+            }
             Frame::trailers(trailers)
         }
         Err(frame) => frame,

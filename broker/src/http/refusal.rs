@@ -108,6 +108,11 @@ impl Refusal {
         )
     }
 
+    /// The credential belongs into the target, which has no room for it.
+    pub(crate) fn target_too_long(detail: String) -> Self {
+        Self::plain(StatusCode::URI_TOO_LONG, "TargetTooLong", detail)
+    }
+
     /// A message that has to be read first did not come.
     pub(crate) fn too_slow() -> Self {
         Self::plain(
@@ -283,6 +288,7 @@ impl From<&RequestError> for Refusal {
             RequestError::Method(_) => "MethodNotCarried",
             RequestError::Headers => "TooManyHeaders",
             RequestError::TransferCoding => "TransferCodingNotCarried",
+            RequestError::Upgrade => "UpgradeNotCarried",
             RequestError::OtherHost { .. } | RequestError::OtherPort(_) => "HostMismatch",
             RequestError::HostCount | RequestError::HostSyntax | RequestError::Target => {
                 "RequestNotUnderstood"

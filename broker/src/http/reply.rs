@@ -6,15 +6,18 @@ use http::{
 };
 use thiserror::Error;
 
-use super::headers::prepare_reply;
+use super::headers::{WEBSOCKET, has_other_coding, is_websocket, prepare_reply};
 use crate::scrub::Needles;
 
 /// Why a reply is not carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum ReplyError {
-    /// It changes the protocol, which nobody asked for.
+    /// It changes the protocol, which nobody asked for, or to another one than was asked for.
     #[error("the service changed to another protocol, which is not carried")]
     Protocol,
+    /// A coding other than `chunked`, which would be taken off the head and left on the body.
+    #[error("a reply in a transfer coding other than `chunked` is not carried")]
+    TransferCoding,
     /// It is encoded, so that a credential in it would not be seen.
     #[error(
         "the service encoded its reply although `identity` was asked for; a reply in which a credential or a list of tools may be is carried only if it can be searched"
@@ -22,19 +25,21 @@ pub(super) enum ReplyError {
     Encoded,
 }
 
-/// Makes a service's head that of the reply to the agent. `needles` are masked in it. To another protocol it
-/// changes only if it `may_change`.
+/// Makes a service's head that of the reply to the agent. `needles` are masked in it. To a WebSocket it changes
+/// only if it `may_change`, to anything else never.
 pub(super) fn prepare<B>(
     reply: &mut Response<B>,
     needles: Option<&Needles>,
     may_change: bool,
 ) -> Result<(), ReplyError> {
     let changes = reply.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if changes && !may_change {
+    let headers = reply.headers_mut();
+    if changes && !(may_change && is_websocket(headers)) {
         return Err(ReplyError::Protocol);
     }
-    let headers = reply.headers_mut();
-    let protocol = headers.get(UPGRADE).cloned().filter(|_| changes);
+    if has_other_coding(headers) {
+        return Err(ReplyError::TransferCoding);
+    }
     if let Some(needles) = needles {
         if is_encoded(headers) {
             return Err(ReplyError::Encoded);
@@ -42,18 +47,28 @@ pub(super) fn prepare<B>(
         scrub_headers(headers, needles);
     }
     prepare_reply(headers);
-    if let Some(protocol) = protocol {
+    if changes {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
+        headers.insert(UPGRADE, WEBSOCKET);
     }
     Ok(())
 }
 
+/// What says that a body is compressed, or messages in it.
+const ENCODINGS: [HeaderName; 3] = [
+    CONTENT_ENCODING,
+    HeaderName::from_static("connect-content-encoding"),
+    HeaderName::from_static("grpc-encoding"),
+];
+
 pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().any(|value| {
+    let is_other = |value: &HeaderValue| {
         let value = value.as_bytes().trim_ascii();
         !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")
-    })
+    };
+    ENCODINGS
+        .iter()
+        .any(|name| headers.get_all(name).iter().any(is_other))
 }
 
 /// Masks needles in the values of headers; a header whose very name holds one is taken out.
@@ -124,10 +139,16 @@ mod tests {
     fn an_encoded_reply_is_refused_only_where_it_must_be_searched() {
         let needles = Needles::of(b"SECRET-12345");
         for (encoding, carried) in [("gzip", false), ("br", false), ("Identity", true)] {
-            let headers = map(&[("content-encoding", encoding)]);
-            let result = prepared(StatusCode::OK, headers.clone(), Some(&needles), false);
-            assert_eq!(result.is_ok(), carried, "{encoding}");
-            assert!(prepared(StatusCode::OK, headers, None, false).is_ok());
+            for name in [
+                "content-encoding",
+                "grpc-encoding",
+                "connect-content-encoding",
+            ] {
+                let headers = map(&[(name, encoding)]);
+                let result = prepared(StatusCode::OK, headers.clone(), Some(&needles), false);
+                assert_eq!(result.is_ok(), carried, "{name}: {encoding}");
+                assert!(prepared(StatusCode::OK, headers, None, false).is_ok());
+            }
         }
     }
 
@@ -144,5 +165,28 @@ mod tests {
         assert_eq!(changed(false), Err(ReplyError::Protocol));
         let expected = map(&[("connection", "upgrade"), ("upgrade", "websocket")]);
         assert_eq!(changed(true), Ok(expected));
+    }
+
+    #[test]
+    fn a_change_to_another_protocol_than_was_asked_for_is_not_carried() {
+        let changed = |protocols: &[&'static str]| {
+            let headers = protocols.iter().map(|protocol| ("upgrade", *protocol));
+            let headers = map(&headers.collect::<Vec<_>>());
+            prepared(StatusCode::SWITCHING_PROTOCOLS, headers, None, true).map(drop)
+        };
+        assert_eq!(changed(&["WebSocket"]), Ok(()));
+        for protocols in [
+            &["h2c"][..],
+            &["websocket, h2c"],
+            &["websocket", "h2c"],
+            &["TLS/1.0"],
+            &[],
+        ] {
+            assert_eq!(
+                changed(protocols),
+                Err(ReplyError::Protocol),
+                "{protocols:?}"
+            );
+        }
     }
 }

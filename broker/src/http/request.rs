@@ -1,8 +1,8 @@
 //! Which requests are understood at all, before any grant is looked at.
 
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Uri, Version,
-    header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE},
+    HeaderValue, Method, StatusCode, Uri, Version,
+    header::{CONNECTION, HOST},
     request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
@@ -13,6 +13,7 @@ use lanyard_access::{
 use lanyard_protocol::record::Request;
 use thiserror::Error;
 
+use super::headers::{WEBSOCKET, has_other_coding, is_websocket};
 use crate::limits;
 
 /// A request that is understood.
@@ -58,6 +59,9 @@ pub(crate) enum RequestError {
     /// The target is neither a path, nor a URL of that host, nor `*`.
     #[error("the target of the request is not carried")]
     Target,
+    /// A change of protocol under a grant for MCP: what follows could not be read.
+    #[error("no WebSocket is carried for MCP, whose messages are read one by one")]
+    Upgrade,
 }
 
 impl RequestError {
@@ -68,6 +72,7 @@ impl RequestError {
             Self::Headers => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::HostCount | Self::HostSyntax | Self::Target => StatusCode::BAD_REQUEST,
+            Self::Upgrade => StatusCode::FORBIDDEN,
             Self::OtherHost { .. } | Self::OtherPort(_) => StatusCode::MISDIRECTED_REQUEST,
         }
     }
@@ -86,7 +91,9 @@ pub(super) fn check(
     if head.headers.len() > limits::HEADERS {
         return Err(RequestError::Headers);
     }
-    check_coding(&head.headers)?;
+    if has_other_coding(&head.headers) {
+        return Err(RequestError::TransferCoding);
+    }
     check_host(head, name, port)?;
     if let Some(authority) = head.uri.authority() {
         // A URL in full stands above Host (RFC 9112, 3.2.2): both have to name this host.
@@ -119,8 +126,9 @@ pub(super) fn check(
     })
 }
 
-/// What a client of HTTP/1.1 asks its connection to change to (RFC 9110, 7.8). HTTP/2 is negotiated
-/// elsewhere, and an offer of it may be left unanswered (RFC 9113, 3.1).
+/// What a client of HTTP/1.1 asks its connection to change to (RFC 9110, 7.8). What may follow a change is read
+/// by no rule: a WebSocket belongs to the request that opened it, any other protocol, HTTP/2 above all, would lead
+/// past the rules. Whoever asks for one may be left on what it speaks (RFC 9110, 7.8).
 fn upgrade(head: &Parts) -> Option<HeaderValue> {
     let asks = |value: &HeaderValue| {
         let value = value.to_str().unwrap_or_default();
@@ -130,23 +138,7 @@ fn upgrade(head: &Parts) -> Option<HeaderValue> {
     };
     let is_asked =
         head.version == Version::HTTP_11 && head.headers.get_all(CONNECTION).iter().any(asks);
-    let mut protocols = head.headers.get_all(UPGRADE).iter();
-    match (protocols.next(), protocols.next()) {
-        (Some(protocol), None) if is_asked && !protocol.as_bytes().starts_with(b"h2") => {
-            Some(protocol.clone())
-        }
-        _ => None,
-    }
-}
-
-/// Whoever disagrees on the framing of a body can be made to see a request in it: one coding is carried.
-fn check_coding(headers: &HeaderMap) -> Result<(), RequestError> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(_), _) => Err(RequestError::TransferCoding),
-    }
+    (is_asked && is_websocket(&head.headers)).then_some(WEBSOCKET)
 }
 
 fn check_host(head: &Parts, name: &DnsName, port: Port) -> Result<(), RequestError> {
@@ -301,14 +293,24 @@ mod tests {
         ]);
         assert_eq!(asked.unwrap(), "websocket");
         assert_eq!(upgrade(&[("upgrade", "websocket")]), None);
-        assert_eq!(
-            upgrade(&[("connection", "upgrade"), ("upgrade", "h2c")]),
-            None
-        );
+        let with = |protocol| upgrade(&[("connection", "upgrade"), ("upgrade", protocol)]);
+        assert_eq!(with("WebSocket").unwrap(), "websocket");
+        for other in [
+            "h2c",
+            "H2C",
+            "x, h2c",
+            "websocket, h2c",
+            "h2c, websocket",
+            "websocket/13",
+            "TLS/1.0",
+            "",
+        ] {
+            assert_eq!(with(other), None, "{other}");
+        }
         let two = [
             ("connection", "upgrade"),
-            ("upgrade", "a"),
-            ("upgrade", "b"),
+            ("upgrade", "websocket"),
+            ("upgrade", "h2c"),
         ];
         assert_eq!(upgrade(&two), None);
     }

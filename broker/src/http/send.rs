@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::Authority};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, uri::Authority};
 use hyper::body::Incoming;
 use lanyard_access::{
     credential::GrantedCredential, desired::LiveGrant, grant::Protocol, reason::RefusalReason,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     agent::{CallError, ObtainedSecret},
     broker::Broker,
-    injection::Injected,
+    injection::{Injected, InjectionError},
     open_request::OpenRequest,
     scrub::Needles,
     upstream::{
@@ -226,6 +226,11 @@ impl Sending<'_> {
         }
     }
 
+    fn no_room(&self, error: InjectionError) -> Refusal {
+        self.open.break_off(Outcome::CredentialUnavailable);
+        Refusal::target_too_long(error.to_string())
+    }
+
     /// Puts the credential in. Over HTTP/1.1 something stands in for it until it is written.
     fn inject(
         &self,
@@ -243,7 +248,13 @@ impl Sending<'_> {
         } else {
             injected.put_stand_in(headers, &mut target).map(Some)
         };
-        let substitution = put.map_err(|error| self.no_credential(credential, &error))?;
+        let substitution = put.map_err(|error| {
+            if error == InjectionError::Target {
+                self.no_room(error)
+            } else {
+                self.no_credential(credential, &error)
+            }
+        })?;
         *request.uri_mut() = target;
         Ok(substitution)
     }
@@ -254,7 +265,8 @@ impl Sending<'_> {
         body: Payload,
         injected: Option<Injected>,
     ) -> Result<Replied, Refusal> {
-        let (body, mut returned) = self.body(body);
+        let name = injected.as_ref().map(Injected::header_name);
+        let (body, mut returned) = self.body(body, name.clone());
         let mut request = head.request(body);
         let authority = authority(self.grant);
         let mut attempt = 0;
@@ -281,7 +293,7 @@ impl Sending<'_> {
                     return Ok(Replied {
                         reply,
                         service,
-                        needles: injected.map(|injected| injected.needles()),
+                        needles: injected.as_ref().map(Injected::needles),
                     });
                 }
                 // The service closed it while nobody used it; nothing of the request was sent.
@@ -295,7 +307,7 @@ impl Sending<'_> {
                     let Some((head, body)) = said_again(again).await else {
                         return Err(self.failed(&error));
                     };
-                    let (body, more) = self.body(body);
+                    let (body, more) = self.body(body, name.clone());
                     returned = more;
                     request = head.request(body);
                 }
@@ -305,16 +317,22 @@ impl Sending<'_> {
     }
 
     /// A body, and where it comes back from services that may not begin with it.
-    fn body(&self, payload: Payload) -> (RequestBody, Option<Returned>) {
+    fn body(
+        &self,
+        payload: Payload,
+        credential: Option<HeaderName>,
+    ) -> (RequestBody, Option<Returned>) {
         let open = Arc::clone(self.open);
         match self.wanted {
             Wanted::Any {
                 client_speaks_http2: true,
             } => {
-                let (body, returned) = RequestBody::returned(payload, open);
+                let (body, returned) = RequestBody::returned(payload, open, credential);
                 (body, Some(returned))
             }
-            Wanted::Any { .. } | Wanted::Http1 => (RequestBody::new(payload, open), None),
+            Wanted::Any { .. } | Wanted::Http1 => {
+                (RequestBody::new(payload, open, credential), None)
+            }
         }
     }
 

@@ -147,7 +147,7 @@ fn trailers(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
 
 /// What a recipient could take for a part of the head (RFC 9110, 6.5.1).
 pub(crate) fn is_no_trailer(name: &str) -> bool {
-    const HEAD: [&str; 7] = [
+    const HEAD: [&str; 9] = [
         "authorization",
         "content-encoding",
         "content-length",
@@ -155,6 +155,8 @@ pub(crate) fn is_no_trailer(name: &str) -> bool {
         "host",
         "transfer-encoding",
         "cookie",
+        "x-api-key",
+        "x_api_key",
     ];
     HEAD.iter().any(|head| name.eq_ignore_ascii_case(head))
 }

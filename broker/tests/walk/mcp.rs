@@ -168,3 +168,27 @@ async fn the_list_of_tools_shows_what_is_granted() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn no_websocket_is_opened_where_messages_are_read() {
+    within(async {
+        let world = world().await;
+        let host = world.host();
+        let mut client = world.client().await;
+        let get = format!("GET /mcp HTTP/1.1\r\nHost: {host}\r\n");
+        client
+            .send(format!(
+                "{get}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            ))
+            .await;
+        let reply = client.reply().await;
+        assert!(reply.starts_with("HTTP/1.1 403"), "{reply}");
+        assert!(reply.contains(r#""reason":"UpgradeNotCarried""#), "{reply}");
+        assert!(world.service.seen.borrow().requests.is_empty());
+        // Without the change it is a stream of events that is asked for.
+        client.send(format!("{get}\r\n")).await;
+        let reply = client.reply().await;
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    })
+    .await;
+}

@@ -325,3 +325,41 @@ async fn only_requests_that_a_rule_is_for_are_carried() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn where_methods_or_paths_are_ruled_no_header_changes_them_at_the_service() {
+    const OVERRIDES: [&str; 5] = [
+        "x-http-method",
+        "X-HTTP-Method-Override",
+        "x_method_override",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+    ];
+    within(async {
+        let mut world = World::start().await;
+        for is_ruled in [false, true] {
+            if is_ruled {
+                let rule = HttpRule {
+                    methods: vec!["GET".into()],
+                    path: "/".into(),
+                };
+                world
+                    .change(|state| state.grants[0].http = vec![rule])
+                    .await;
+            }
+            let host = world.host();
+            let own = OVERRIDES.map(|name| format!("{name}: DELETE\r\n")).concat();
+            let mut client = world.client().await;
+            client
+                .send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n{own}\r\n"))
+                .await;
+            assert!(client.reply().await.starts_with("HTTP/1.1 200"));
+            let request = world.service.seen.borrow().requests.last().unwrap().clone();
+            for name in OVERRIDES {
+                let name = format!("\n{}: ", name.to_lowercase());
+                assert_eq!(request.contains(&name), !is_ruled, "{name}: {request}");
+            }
+        }
+    })
+    .await;
+}

@@ -213,7 +213,7 @@ fn chunks() -> Vec<Case> {
 fn trailers() -> Vec<Case> {
     let with = |trailers: &str| {
         post(
-            "Transfer-Encoding: chunked\r\nTrailer: x-sum, host, authorization, content-length, transfer-encoding",
+            "Transfer-Encoding: chunked\r\nTrailer: x-sum, host, authorization, content-length, transfer-encoding, x-api-key, x_api_key",
             &format!("5\r\nhello\r\n0\r\n{trailers}\r\n"),
         )
     };
@@ -229,6 +229,11 @@ fn trailers() -> Vec<Case> {
             "a trailer that is a credential",
             hello,
             with("Authorization: Bearer own\r\n"),
+        ),
+        carried(
+            "trailers that are keys",
+            hello,
+            with("X-Api-Key: own\r\nX_Api_Key: own\r\n"),
         ),
         carried(
             "a trailer that is a host",

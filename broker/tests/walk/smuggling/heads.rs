@@ -286,6 +286,26 @@ fn changes() -> Vec<Case> {
             ),
         ),
         carried(
+            "a change to HTTP/2 in capitals",
+            A,
+            with("Connection: Upgrade\r\nUpgrade: H2C"),
+        ),
+        carried(
+            "a change to HTTP/2 behind another",
+            A,
+            with("Connection: Upgrade\r\nUpgrade: x, h2c"),
+        ),
+        carried(
+            "a change to HTTP/2 behind a WebSocket",
+            A,
+            with("Connection: Upgrade\r\nUpgrade: websocket, h2c"),
+        ),
+        carried(
+            "a change to TLS",
+            A,
+            with("Connection: Upgrade\r\nUpgrade: TLS/1.0"),
+        ),
+        carried(
             "a change that the service refuses",
             A,
             with("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 99"),

@@ -3,7 +3,7 @@
 use super::{Lab, SENTINEL, connect, get, none, statuses};
 use crate::{
     wiretap::{EARLY, REPLY},
-    world::within,
+    world::{SECRET, within},
 };
 
 /// What the client must never see.
@@ -92,6 +92,17 @@ fn cases() -> Vec<Case> {
     ] {
         cases.push(case(name, 502, &ok(headers, &format!("ok{ANOTHER}"))));
     }
+    for (name, headers) in [
+        ("a coding before chunks", "transfer-encoding: gzip, chunked"),
+        (
+            "a coding in a line before chunks",
+            "transfer-encoding: gzip\r\ntransfer-encoding: chunked",
+        ),
+        ("chunks twice", "transfer-encoding: chunked, chunked"),
+    ] {
+        let chunks = format!("2\r\nok\r\n0\r\n\r\n{ANOTHER}");
+        cases.push(case(name, 502, &ok(headers, &chunks)));
+    }
     for (name, sent) in [
         (
             "another protocol",
@@ -172,6 +183,59 @@ async fn a_service_that_answers_before_it_read_keeps_nobody_waiting() {
             next.until_or_end(&format!("\r\n\r\n{SENTINEL}")).await;
             assert_eq!(statuses(&next.text()), [200]);
         }
+    })
+    .await;
+}
+
+/// What the client gets for that reply to a request for a WebSocket.
+async fn changed(lab: &Lab, asked: &str, reply: &str) -> String {
+    let host = lab.wiretap.host();
+    let mut client = connect(&lab.world, &lab.wiretap).await;
+    let length = reply.len();
+    client
+        .offer(
+            format!(
+                "POST {REPLY} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: {asked}\r\nContent-Length: {length}\r\n\r\n{reply}"
+            )
+            .as_bytes(),
+        )
+        .await;
+    client.until_or_end("\r\n\r\n").await;
+    client.text()
+}
+
+fn switching(reason: &str, protocol: &str) -> String {
+    format!("HTTP/1.1 101 {reason}\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_connection_changes_to_a_websocket_that_was_asked_for_and_to_nothing_else() {
+    within(async {
+        let lab = Lab::new().await;
+        for (asked, protocol, status) in [
+            ("websocket", "websocket", 101),
+            ("WebSocket", "WEBSOCKET", 101),
+            ("websocket", "h2c", 502),
+            ("websocket", "websocket, h2c", 502),
+            ("h2c", "h2c", 502),
+            ("H2C", "H2C", 502),
+            ("x, h2c", "h2c", 502),
+            ("TLS/1.0", "TLS/1.0", 502),
+        ] {
+            let text = changed(&lab, asked, &switching("Switching Protocols", protocol)).await;
+            assert_eq!(statuses(&text), [status], "{asked}, {protocol}: {text}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_reason_of_a_change_of_protocol_tells_nothing() {
+    within(async {
+        let lab = Lab::new().await;
+        let text = changed(&lab, "websocket", &switching(SECRET, "websocket")).await;
+        assert_eq!(statuses(&text), [101], "{text}");
+        assert!(!text.contains(SECRET), "{text}");
     })
     .await;
 }
