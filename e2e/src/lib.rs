@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod brokers;
 pub mod client;
+pub mod cluster;
 pub mod counterparts;
 pub mod dialogue;
 pub mod forms;
