@@ -10,11 +10,13 @@ mod counts;
 mod demo;
 mod generate;
 mod kernel_object;
+mod lab;
 mod lint;
 mod metadata;
 mod setup;
 mod test;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +33,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Verb::Lint => return Ok(lint::run(&context)),
         Verb::Generate => generate::run(&context)?,
         Verb::Bench { names } => bench::run(&context, &names)?,
+        Verb::Lab { arguments } => return lab::run(&context, &arguments),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -64,5 +67,12 @@ enum Verb {
     Bench {
         /// Which benches, by the beginning of their names; all without any
         names: Vec<String>,
+    },
+    /// Bring up a Kubernetes on this machine, use it, and take it away: `cargo xtask lab help`
+    #[command(disable_help_flag = true)]
+    Lab {
+        /// What to do with it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<OsString>,
     },
 }

@@ -28,6 +28,8 @@ pub(crate) enum Need {
     KernelPrograms,
     /// Run them, against real clients and servers.
     Run,
+    /// Bring up a Kubernetes on this machine.
+    Cluster,
     /// Run what others made beside them.
     Compare,
     /// Check the crates and the kernel programs.
@@ -44,6 +46,7 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<()> {
             Need::Build,
             Need::KernelPrograms,
             Need::Run,
+            Need::Cluster,
             Need::Lint,
             Need::Fuzz,
         ],
@@ -99,10 +102,11 @@ fn packages(needs: &[Need], from_rustup: bool) -> Vec<&'static str> {
     let wanted = needs
         .iter()
         .filter(|need| !(from_rustup && matches!(need, Need::KernelPrograms | Need::Lint)));
-    let runs = needs.contains(&Need::Run);
-    let missing = PEERS
-        .iter()
-        .filter(|(program, _)| runs && !is_on_path(program));
+    let of = |need, programs: &'static [(&str, &str)]| {
+        let wanted = if needs.contains(&need) { programs } else { &[] };
+        wanted.iter().filter(|(program, _)| !is_on_path(program))
+    };
+    let missing = of(Need::Run, &PEERS).chain(of(Need::Cluster, &CONTAINERS));
     wanted
         .flat_map(|need| need.packages())
         .chain(missing.map(|(_, package)| package))
@@ -128,6 +132,16 @@ const PEERS: [(&str, &str); 15] = [
     ("fcgiwrap", "fcgiwrap"),
     ("dig", "bind9-dnsutils"),
     ("musl-gcc", "musl-tools"),
+];
+
+/// What runs containers, and what Kubernetes is built with. Other makers' packages of them are in the way of Debian's,
+/// which would take them away.
+const CONTAINERS: [(&str, &str); 5] = [
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("go", "golang-go"),
 ];
 
 fn is_on_path(program: &str) -> bool {
@@ -160,6 +174,15 @@ impl Need {
                 "util-linux",
                 "iproute2",
                 "mount",
+            ],
+            Self::Cluster => &[
+                "containernetworking-plugins",
+                "busybox-static",
+                "curl",
+                "util-linux",
+                "iproute2",
+                "mount",
+                "procps",
             ],
             Self::Compare => &["haproxy", "squid-openssl"],
             Self::Lint => &["rust-web-clippy"],
