@@ -16,6 +16,7 @@ use crate::console::{elapsed, quote, say};
 use crate::context::Context;
 use crate::counts::Counts;
 use crate::kernel_object;
+use crate::lab;
 use crate::setup::{self, Need};
 
 pub(crate) use harness::Surroundings;
@@ -30,7 +31,13 @@ pub(crate) fn run(context: &Context) -> ExitCode {
 fn run_tiers(context: &Context) -> anyhow::Result<Counts> {
     setup::ready(
         context,
-        &[Need::Build, Need::KernelPrograms, Need::Run, Need::Fuzz],
+        &[
+            Need::Build,
+            Need::KernelPrograms,
+            Need::Run,
+            Need::Fuzz,
+            Need::Cluster,
+        ],
     )?;
     let started = Instant::now();
     let object = kernel_object::build(context)?;
@@ -88,6 +95,9 @@ fn run_tier(
     if let Some(obstacle) = machine.obstacle(tier) {
         return skip(context.ci, tier, obstacle, &tests, surroundings);
     }
+    if tier == Tier::Cluster {
+        lab::build(&surroundings.programs)?;
+    }
     let mut counts = Counts::default();
     for test in &tests {
         counts += harness::run(test, tier, surroundings)?;
@@ -96,7 +106,7 @@ fn run_tier(
         Tier::Unit => doc_tests(context, surroundings)?,
         Tier::Fuzz => fuzz_targets::run(context)?,
         Tier::Demo => demo_scenes::run(surroundings)?,
-        Tier::Kernel | Tier::EndToEnd => Counts::default(),
+        Tier::Kernel | Tier::EndToEnd | Tier::Cluster => Counts::default(),
     };
     if counts.total() == 0 {
         say("✗ this tier has no test: one that is not found proves nothing");

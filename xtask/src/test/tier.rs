@@ -10,6 +10,7 @@ pub(crate) enum Tier {
     Kernel,
     EndToEnd,
     Demo,
+    Cluster,
 }
 
 impl Tier {
@@ -20,12 +21,14 @@ impl Tier {
         Self::Kernel,
         Self::EndToEnd,
         Self::Demo,
+        Self::Cluster,
     ];
 
     /// Tests that need nothing are all those that are not of another tier.
     pub(crate) fn of(test: &TestProgram) -> Self {
         match (test.package.as_str(), test.kind.as_str()) {
             ("lanyard-node-agent", "test") if test.name == "kernel" => Self::Kernel,
+            ("lanyard-e2e", "test") if test.name.starts_with("cluster_") => Self::Cluster,
             ("lanyard-e2e", "test") => Self::EndToEnd,
             _ => Self::Unit,
         }
@@ -38,6 +41,7 @@ impl Tier {
             Self::Kernel => "kernel",
             Self::EndToEnd => "e2e",
             Self::Demo => "demo",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -49,6 +53,9 @@ impl Tier {
             Self::EndToEnd => {
                 "the promises of the README, with real programs; needs what kernel needs"
             }
+            Self::Cluster => {
+                "the same on a real Kubernetes, which is built first; needs Go and containerd too"
+            }
             Self::Demo => "the story of the README, scene by scene; needs what kernel needs",
         }
     }
@@ -57,7 +64,7 @@ impl Tier {
     pub(crate) fn needs_kernel(self) -> bool {
         match self {
             Self::Unit | Self::Fuzz => false,
-            Self::Kernel | Self::EndToEnd | Self::Demo => true,
+            Self::Kernel | Self::EndToEnd | Self::Demo | Self::Cluster => true,
         }
     }
 
@@ -100,6 +107,10 @@ mod tests {
         assert_eq!(
             Tier::of(&program("lanyard-e2e", "test", "promise_03")),
             Tier::EndToEnd
+        );
+        assert_eq!(
+            Tier::of(&program("lanyard-e2e", "test", "cluster_stands")),
+            Tier::Cluster
         );
         assert_eq!(
             Tier::of(&program("lanyard-e2e", "lib", "lanyard_e2e")),
