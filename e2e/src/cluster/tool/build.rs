@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::{Program, Tool};
@@ -25,8 +28,6 @@ const GO: &str = "Go 1.26 or later is needed on PATH: see https://go.dev/dl";
 pub fn ready(tools: &[&'static Tool], progress: &Progress) -> Result<Vec<Program>> {
     let folder = folder()?;
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let lock = fs::File::create(folder.join(".lock")).context("open the lock of the tools")?;
-    flock(&lock, FlockOperation::LockExclusive).context("lock the tools")?;
     let mut programs = Vec::new();
     for (index, tool) in tools.iter().enumerate() {
         let recipe = Recipe::of(tool)?;
@@ -36,11 +37,29 @@ pub fn ready(tools: &[&'static Tool], progress: &Progress) -> Result<Vec<Program
         };
         if !program.folder.is_dir() {
             let title = format!("building {} ({} of {})", tool.name, index + 1, tools.len());
-            recipe.build(&program.folder, &title, progress)?;
+            let _lock = lock(&folder, progress)?;
+            // Whoever had the lock may have built it.
+            if !program.folder.is_dir() {
+                recipe.build(&program.folder, &title, progress)?;
+            }
         }
         programs.push(program);
     }
     Ok(programs)
+}
+
+/// Waits until nobody else builds, and says so. Whoever needs nothing that is to be built does not wait.
+fn lock(folder: &Path, progress: &Progress) -> Result<fs::File> {
+    let file = fs::File::create(folder.join(".lock")).context("open the lock of the tools")?;
+    let started = Instant::now();
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) => progress.going_on("another builds the tools", started),
+            Err(error) => return Err(error).context("lock the tools"),
+        }
+        thread::sleep(LOOK);
+    }
 }
 
 /// The folder of a tool's module.
