@@ -9,6 +9,7 @@
 
 use std::{
     process::{Child, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -36,15 +37,22 @@ const CONNECT: &str =
 const ON_THE_WIRE: i128 = 2_000_000;
 const HOUR: i64 = 3_600;
 
+/// There is one clock, and one test that sets it.
+static OF_ONE_TEST: Mutex<()> = Mutex::new(());
+
 /// The clock of this machine. It is right again when this is dropped, however the test ends.
 struct WallClock {
     ahead_of_boot: i128,
+    _of_this_test: MutexGuard<'static, ()>,
 }
 
 impl WallClock {
+    /// Before anything else, for all else of a test goes by it.
     fn keep() -> Self {
+        let of_this_test = OF_ONE_TEST.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
             ahead_of_boot: ahead_of_boot(),
+            _of_this_test: of_this_test,
         }
     }
 
@@ -148,8 +156,8 @@ fn flow(stage: &Stage) -> Child {
 
 #[test]
 fn a_clock_that_is_set_back_moves_no_deadline() {
-    let mut stage = Stage::set().unwrap();
     let clock = WallClock::keep();
+    let mut stage = Stage::set().unwrap();
     write(&stage, "short", &grant(&stage, "short", "6s"));
     stage.lanyard.until_live("default/short").unwrap();
     let agent = flow(&stage);
@@ -185,8 +193,8 @@ fn a_clock_that_is_set_back_moves_no_deadline() {
 
 #[test]
 fn what_a_clock_that_was_set_ahead_has_ended_stays_ended() {
-    let stage = Stage::set().unwrap();
     let clock = WallClock::keep();
+    let stage = Stage::set().unwrap();
     write(&stage, "hour", &grant(&stage, "hour", "1h"));
     stage.lanyard.until_live("default/hour").unwrap();
     assert!(connects(&stage), "{}", stage.lanyard.daemon_log());
@@ -205,8 +213,8 @@ fn what_a_clock_that_was_set_ahead_has_ended_stays_ended() {
 
 #[test]
 fn a_clock_that_is_wrong_when_a_grant_is_written_gives_no_time_that_lasts() {
-    let stage = Stage::set().unwrap();
     let clock = WallClock::keep();
+    let stage = Stage::set().unwrap();
     let in_half_an_hour = now(ClockId::Realtime) + 30 * 60 * 1_000_000_000;
     let half_an_hour = Timestamp::from_nanosecond(in_half_an_hour).unwrap();
     let millis = |minutes: i128| minutes * 60_000;
