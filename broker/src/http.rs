@@ -13,6 +13,7 @@ pub(crate) mod refusal;
 mod reply;
 mod request;
 mod send;
+mod stillness;
 mod tunnel;
 mod unfinished;
 

@@ -14,6 +14,10 @@ use tokio::{
     net::TcpStream,
 };
 
+/// How long the other side may take nothing of what is written, in milliseconds: whoever never reads, a client of a
+/// long reply or a service of a long body, is not waited for until the grant's end.
+const UNREAD: u32 = 15 * 60 * 1000;
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Socket(Arc<TcpStream>);
@@ -24,9 +28,11 @@ pub(crate) struct Cut(Weak<TcpStream>);
 
 impl Socket {
     /// Takes the connection over. Until it is shut down on purpose its end is a reset (tcp(7)), also when
-    /// this process is killed: what breaks off never looks whole.
+    /// this process is killed: what breaks off never looks whole. The kernel ends it when its other side takes nothing
+    /// for long (`TCP_USER_TIMEOUT`, tcp(7): also while its window is closed).
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_zero_linger()?;
+        sockopt::set_tcp_user_timeout(&stream, UNREAD)?;
         Ok(Self(Arc::new(stream)))
     }
 
@@ -156,6 +162,17 @@ mod tests {
         let other = TcpStream::connect(listener.local_addr().unwrap());
         let (accepted, other) = tokio::join!(listener.accept(), other);
         (Socket::new(accepted.unwrap().0).unwrap(), other.unwrap())
+    }
+
+    /// As the kernel does after a quarter of an hour, so it does here after less.
+    #[tokio::test]
+    async fn whoever_reads_nothing_is_not_waited_for() {
+        let (mut socket, _other) = pair().await;
+        assert_eq!(sockopt::tcp_user_timeout(&*socket.0).unwrap(), UNREAD);
+        sockopt::set_tcp_user_timeout(&*socket.0, 300).unwrap();
+        let flood = vec![7; 64 << 20];
+        let end = socket.write_all(&flood).await.unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

@@ -1,17 +1,15 @@
 //! What follows a change of protocol: bytes both ways, counted, masked toward the agent, until either side ends
 //! or the grant does.
 
-use std::{io, pin::pin, sync::Arc};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use lanyard_protocol::record::Outcome;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split},
-    time::{Duration, timeout},
-};
+use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 
+use super::stillness::Stillness;
 use crate::{
     broker::Broker,
     deadline,
@@ -53,8 +51,9 @@ impl Tunnel {
         let service = TokioIo::new(service.await.map_err(io::Error::other)?);
         let (from_agent, to_agent) = split(agent);
         let (from_service, to_service) = split(service);
-        let there = there(&open, from_agent, to_service);
-        let back = back(&open, from_service, to_agent, needles);
+        let stillness = Stillness::within(STILL);
+        let there = there(&open, &stillness, from_agent, to_service);
+        let back = back(&open, &stillness, from_service, to_agent, needles);
         let mut scope = broker.watch_scope();
         // Dropped after it is cut: closed before, it would end as if all was well.
         let mut joined = pin!(async { tokio::try_join!(there, back) });
@@ -87,12 +86,13 @@ async fn count(open: &OpenRequest, bytes: usize) -> io::Result<()> {
 
 async fn there(
     open: &OpenRequest,
+    stillness: &Stillness,
     mut from: ReadHalf<TokioIo<Upgraded>>,
     mut to: WriteHalf<TokioIo<Upgraded>>,
 ) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     loop {
-        let read = timeout(STILL, from.read(&mut chunk)).await??;
+        let read = stillness.read(&mut from, &mut chunk).await?;
         if read == 0 {
             return to.shutdown().await;
         }
@@ -105,6 +105,7 @@ async fn there(
 
 async fn back(
     open: &OpenRequest,
+    stillness: &Stillness,
     mut from: ReadHalf<TokioIo<Upgraded>>,
     mut to: WriteHalf<TokioIo<Upgraded>>,
     needles: Option<Needles>,
@@ -112,7 +113,7 @@ async fn back(
     let mut scrubber = needles.map(Scrubber::new);
     let mut chunk = vec![0; CHUNK];
     loop {
-        let read = timeout(STILL, from.read(&mut chunk)).await??;
+        let read = stillness.read(&mut from, &mut chunk).await?;
         count(open, read).await?;
         open.add_received(read);
         if read == 0 {
