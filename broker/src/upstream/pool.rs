@@ -24,7 +24,7 @@ use crate::{clock, scope::Scope};
 const IDLE: Duration = Duration::from_secs(50);
 
 /// How many connections of one grant wait.
-const WAITING: usize = 64;
+const WAITING: usize = 256;
 
 /// How many connections that take several requests one grant has.
 const SHARED: usize = 4;
