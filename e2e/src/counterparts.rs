@@ -7,7 +7,6 @@ mod model;
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    net::TcpStream,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -91,7 +90,7 @@ pub fn other_root(lab: &Lab) -> Result<(Running, String)> {
         .spawn()
         .context("start a service of another root")?;
     let running = Running(server);
-    until_listens(lab, OTHER_ROOT)?;
+    lab.until_listens(OTHER_ROOT)?;
     Ok((running, root))
 }
 
@@ -149,7 +148,7 @@ pub fn postgres(lab: &Lab) -> Result<Running> {
         .spawn()
         .context("start PostgreSQL")?;
     let running = Running(server);
-    until_listens(lab, POSTGRES)?;
+    lab.until_listens(POSTGRES)?;
     Ok(running)
 }
 
@@ -175,7 +174,7 @@ pub fn redis(lab: &Lab) -> Result<Running> {
         .spawn()
         .context("start Redis")?;
     let running = Running(server);
-    until_listens(lab, REDIS)?;
+    lab.until_listens(REDIS)?;
     Ok(running)
 }
 
@@ -248,15 +247,6 @@ fn git_http(lab: &Lab, folder: &Path, username: &str, password: &str) -> String 
   }}
 "#
     )
-}
-
-fn until_listens(lab: &Lab, port: u16) -> Result<()> {
-    let address = format!("{}:{port}", lab.address());
-    let what = format!("{} listens at port {port}", service::NAME);
-    wait::until(&what, Duration::from_secs(30), || {
-        Ok(TcpStream::connect(&address).ok())
-    })
-    .map(drop)
 }
 
 fn user(name: &str) -> Result<(u32, u32)> {

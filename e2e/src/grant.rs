@@ -1,5 +1,12 @@
 //! `AccessGrants` and `CredentialSources` to names, as a person writes them.
 
+use anyhow::Result;
+
+use crate::{
+    scenes::{Stage, TOOLS},
+    service,
+};
+
 /// A grant to a name.
 pub struct NamedGrant<'a> {
     /// Its name.
@@ -20,6 +27,39 @@ pub struct NamedGrant<'a> {
     pub credential: Option<&'a str>,
     /// More lines of the spec, such as `maxUses: 3`.
     pub spec: Vec<String>,
+}
+
+impl Stage {
+    /// The stage, with an agent that is whatever runs in the scope of [`TOOLS`].
+    pub fn with_tools() -> Result<Self> {
+        let stage = Self::set()?;
+        stage.lab.write("manifests/tools.yaml", whoever(TOOLS))?;
+        Ok(stage)
+    }
+
+    /// A grant of the tools for all of the stage's service, with its token: what is meant otherwise is said in place
+    /// of that.
+    pub fn grant<'a>(&'a self, name: &'a str) -> NamedGrant<'a> {
+        NamedGrant {
+            name,
+            agent: TOOLS,
+            host: service::NAME,
+            port: service::TLS_PORT,
+            protocol: "HTTPS",
+            resource: Vec::new(),
+            authority: Some(&self.service.authority),
+            credential: Some("token"),
+            spec: Vec::new(),
+        }
+    }
+
+    /// Writes a grant down, as `manifests/NAME-grant.yaml`, and waits until it is live.
+    pub fn give(&self, grant: &NamedGrant<'_>) -> Result<()> {
+        let name = grant.name;
+        let file = format!("manifests/{name}-grant.yaml");
+        self.lab.write(&file, grant.yaml())?;
+        self.lanyard.until_live(&format!("default/{name}"))
+    }
 }
 
 impl NamedGrant<'_> {

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    net::TcpStream,
     os::{
         linux::net::SocketAddrExt as _,
         unix::{
@@ -11,10 +12,13 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
+
+use crate::wait;
 
 /// One lab. What it made is gone when it is dropped.
 pub struct Lab {
@@ -101,6 +105,16 @@ impl Lab {
             "nodad",
         ])?;
         Ok(address(2))
+    }
+
+    /// Waits until something on the second host listens there.
+    pub fn until_listens(&self, port: u16) -> Result<()> {
+        let address = format!("{}:{port}", self.address());
+        let what = format!("somebody listens at {address}");
+        wait::until(&what, Duration::from_secs(30), || {
+            Ok(TcpStream::connect(&address).ok())
+        })
+        .map(drop)
     }
 
     /// A command on the second host.

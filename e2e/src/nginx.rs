@@ -1,10 +1,10 @@
 //! nginx on the lab's second host.
 
-use std::{fs, net::TcpStream, process::Stdio, time::Duration};
+use std::{fs, process::Stdio};
 
 use anyhow::{Context as _, Result};
 
-use crate::{counterparts::Running, lab::Lab, wait};
+use crate::{counterparts::Running, lab::Lab};
 
 /// What one nginx does.
 #[derive(Debug)]
@@ -57,12 +57,7 @@ http {{
         .with_context(|| format!("start nginx for {folder}"))?;
     let running = Running::from(nginx);
     for port in *ports {
-        let address = format!("{}:{port}", lab.address());
-        wait::until(
-            &format!("nginx for {folder} listens"),
-            Duration::from_secs(20),
-            || Ok(TcpStream::connect(&address).ok()),
-        )?;
+        lab.until_listens(*port)?;
     }
     Ok(running)
 }

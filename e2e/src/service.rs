@@ -1,7 +1,7 @@
 //! A real service on the lab's second host: nginx with TLS that demands a token and writes down what
 //! arrives, and a peer that writes down when bytes arrive.
 
-use std::{fs, net::TcpStream, path::PathBuf, process::Stdio, time::Duration};
+use std::{fs, path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, Result};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -10,7 +10,6 @@ use crate::{
     counterparts::Running,
     lab::Lab,
     nginx::{self, Site},
-    wait,
 };
 
 /// The name the service is reached by.
@@ -61,10 +60,7 @@ impl Service {
             .spawn()
             .context("start the peer")?;
         let peer = Running::from(peer);
-        let address = format!("{}:{PEER_PORT}", lab.address());
-        wait::until("the peer listens", Duration::from_secs(20), || {
-            Ok(TcpStream::connect(&address).ok())
-        })?;
+        lab.until_listens(PEER_PORT)?;
         Ok(Self {
             _nginx: nginx,
             _peer: peer,

@@ -13,7 +13,7 @@ use std::{
 use lanyard_e2e::{
     counterparts,
     dialogue::Dialogue,
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     scenes::{Stage, TOKEN, TOOLS, USER},
     service::NAME,
     wait,
@@ -24,24 +24,13 @@ use serde_json::Value;
 const LIMIT: u64 = 1_000_000;
 
 fn stage(port: u16, limit: u64) -> Stage {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
+    let stage = Stage::with_tools().unwrap();
     let grant = NamedGrant {
-        name: "few",
-        agent: TOOLS,
-        host: NAME,
         port,
-        protocol: "HTTPS",
-        resource: Vec::new(),
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
         spec: vec![format!("maxBytes: {limit}")],
+        ..stage.grant("few")
     };
-    stage.lab.write("manifests/few.yaml", grant.yaml()).unwrap();
-    stage.lanyard.until_live("default/few").unwrap();
+    stage.give(&grant).unwrap();
     stage
 }
 

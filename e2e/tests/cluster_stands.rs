@@ -45,7 +45,6 @@ fn a_cluster_comes_up_works_is_repaired_and_leaves_nothing() {
     services_are_reached_by_name(&cluster);
     commands_and_logs_of_pods_are_reached(&cluster);
     nobody_may_do_what_nobody_allowed(&cluster);
-    charts_are_installed(&cluster);
     coming_up_twice_changes_nothing(&cluster);
     what_was_killed_is_repaired(&cluster);
     what_was_killed_as_a_whole_is_repaired(&cluster);
@@ -190,36 +189,6 @@ fn nobody_may_do_what_nobody_allowed(cluster: &Cluster) {
         .unwrap();
     let answer: Value = serde_json::from_slice(&asked.stdout).unwrap();
     assert_eq!(answer["code"], 403);
-}
-
-fn charts_are_installed(cluster: &Cluster) {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
-    write(
-        "Chart.yaml",
-        "apiVersion: v2\nname: small\nversion: 0.1.0\n",
-    );
-    write(
-        "templates/settings.yaml",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: small}\ndata: {release: {{ .Release.Name }}}\n",
-    );
-    let helm = |arguments: &[&str]| {
-        let output = cluster.helm().args(arguments).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-    };
-    helm(&["install", "first", &folder.path().display().to_string()]);
-    let release = cluster.text(&[
-        "get",
-        "configmap",
-        "small",
-        "--output=jsonpath={.data.release}",
-    ]);
-    assert_eq!(release.unwrap(), "first");
-    helm(&["uninstall", "first"]);
 }
 
 fn coming_up_twice_changes_nothing(cluster: &Cluster) {

@@ -1,18 +1,13 @@
 //! Conditions of a grant hold in the broker as it really runs: confined, and told of the grant while it serves.
 
 use lanyard_e2e::{
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     scenes::{Stage, TOOLS, USER},
-    service::NAME,
 };
 
 #[test]
 fn a_request_is_carried_where_every_condition_is_met_and_nowhere_else() {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
+    let stage = Stage::with_tools().unwrap();
     let conditions = [
         "conditions:",
         "  - expression: request.headers['x-team'].matches('^(red|blue)$')",
@@ -20,21 +15,10 @@ fn a_request_is_carried_where_every_condition_is_met_and_nowhere_else() {
         "  - expression: request.query == ''",
     ];
     let grant = NamedGrant {
-        name: "teams",
-        agent: TOOLS,
-        host: NAME,
-        port: 443,
-        protocol: "HTTPS",
         resource: conditions.map(str::to_owned).into(),
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
-        spec: Vec::new(),
+        ..stage.grant("teams")
     };
-    stage
-        .lab
-        .write("manifests/teams.yaml", grant.yaml())
-        .unwrap();
-    stage.lanyard.until_live("default/teams").unwrap();
+    stage.give(&grant).unwrap();
     let ask = |header: &str, path: &str| {
         let url = stage.url(path);
         let command = ["curl", "-sS", "-w", " %{http_code}", "-H", header, &url];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lanyard_e2e::{
     counterparts,
     forms::Forms,
-    grant::{NamedGrant, credential, whoever},
+    grant::{NamedGrant, credential},
     scenes::{SCRIPTED, Stage, TOKEN, TOOLS, USER},
     service::{GREETING, NAME},
     wait,
@@ -17,28 +17,15 @@ use serde_json::Value;
 
 /// A stage with a grant of the tools whose credential is put in so.
 fn stage(port: u16, source: &[&str], injection: &str) -> Stage {
-    let stage = Stage::set().unwrap();
+    let stage = Stage::with_tools().unwrap();
     let source = credential("scripted", source, &[injection], &[NAME]);
+    stage.lab.write("manifests/scripted.yaml", source).unwrap();
     let grant = NamedGrant {
-        name: "tools-api",
-        agent: TOOLS,
-        host: NAME,
         port,
-        protocol: "HTTPS",
-        resource: Vec::new(),
-        authority: Some(&stage.service.authority),
         credential: Some("scripted"),
-        spec: Vec::new(),
+        ..stage.grant("tools-api")
     };
-    for (file, yaml) in [
-        ("tools", whoever(TOOLS)),
-        ("scripted", source),
-        ("tools-api", grant.yaml()),
-    ] {
-        let file = format!("manifests/{file}.yaml");
-        stage.lab.write(&file, yaml).unwrap();
-    }
-    stage.lanyard.until_live("default/tools-api").unwrap();
+    stage.give(&grant).unwrap();
     stage
 }
 

@@ -4,7 +4,6 @@
 use std::fs;
 
 use lanyard_e2e::{
-    grant::{NamedGrant, whoever},
     peers,
     scenes::{Stage, TOOLS, USER},
     service,
@@ -22,26 +21,8 @@ struct Case {
 }
 
 fn stage() -> Stage {
-    let stage = Stage::set().unwrap();
-    let grant = NamedGrant {
-        name: "conformance",
-        agent: TOOLS,
-        host: service::NAME,
-        port: service::TLS_PORT,
-        protocol: "HTTPS",
-        resource: Vec::new(),
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
-        spec: Vec::new(),
-    };
-    let manifests = [
-        ("manifests/tools.yaml", whoever(TOOLS)),
-        ("manifests/conformance.yaml", grant.yaml()),
-    ];
-    for (name, manifest) in manifests {
-        stage.lab.write(name, manifest).unwrap();
-    }
-    stage.lanyard.until_live("default/conformance").unwrap();
+    let stage = Stage::with_tools().unwrap();
+    stage.give(&stage.grant("conformance")).unwrap();
     stage
 }
 

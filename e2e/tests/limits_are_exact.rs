@@ -6,30 +6,17 @@
 use std::process::{Child, Stdio};
 
 use lanyard_e2e::{
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     scenes::{Stage, TOOLS, USER},
-    service::NAME,
 };
 
 fn stage(limit: &str) -> Stage {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
+    let stage = Stage::with_tools().unwrap();
     let grant = NamedGrant {
-        name: "few",
-        agent: TOOLS,
-        host: NAME,
-        port: 443,
-        protocol: "HTTPS",
-        resource: Vec::new(),
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
         spec: vec![limit.to_owned()],
+        ..stage.grant("few")
     };
-    stage.lab.write("manifests/few.yaml", grant.yaml()).unwrap();
-    stage.lanyard.until_live("default/few").unwrap();
+    stage.give(&grant).unwrap();
     stage
 }
 
@@ -95,7 +82,7 @@ fn neither_a_crash_nor_a_restart_gives_a_use_back() {
     let granted = all.iter().filter(|status| *status == "200").count();
     assert_eq!((granted, arrived(&stage)), (3, 6), "{all:?}");
     // Written anew with the same content, it is the same grant.
-    let manifest = stage.lab.path("manifests/few.yaml");
+    let manifest = stage.lab.path("manifests/few-grant.yaml");
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::remove_file(&manifest).unwrap();
     stage.lanyard.until_gone("default/few").unwrap();

@@ -3,7 +3,7 @@
 use lanyard_e2e::{
     counterparts,
     dialogue::Dialogue,
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     scenes::{Stage, TOKEN, TOOLS, USER},
     service::NAME,
 };
@@ -44,28 +44,13 @@ asyncio.run(main())
 
 #[test]
 fn two_thousand_connections_of_one_scope_are_carried_at_once() {
-    let stage = Stage::set().unwrap();
+    let stage = Stage::with_tools().unwrap();
     let _server = counterparts::python(&stage.lab, TOKEN).unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
     let grant = NamedGrant {
-        name: "many",
-        agent: TOOLS,
-        host: NAME,
         port: 8445,
-        protocol: "HTTPS",
-        resource: Vec::new(),
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
-        spec: Vec::new(),
+        ..stage.grant("many")
     };
-    stage
-        .lab
-        .write("manifests/many.yaml", grant.yaml())
-        .unwrap();
-    stage.lanyard.until_live("default/many").unwrap();
+    stage.give(&grant).unwrap();
     let python = stage.python.display().to_string();
     let count = COUNT.to_string();
     let command = [&python, "-c", ASKING, NAME, &count].map(|word| word as &str);

@@ -12,7 +12,7 @@ use std::{
 
 use lanyard_e2e::{
     counterparts::{self, CONFORMANCE, CONFORMANCE_IN_THE_CLEAR},
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     peers,
     scenes::{Stage, TOKEN, TOOLS, USER},
     service::NAME,
@@ -24,26 +24,15 @@ type Found = BTreeMap<String, Vec<(String, String)>>;
 
 /// One server, which demands the token where the broker speaks with it, and is open elsewhere: the suite has no token.
 fn stage() -> (Stage, counterparts::Running) {
-    let stage = Stage::set().unwrap();
+    let stage = Stage::with_tools().unwrap();
     let server = counterparts::conformance(&stage.lab, TOKEN).unwrap();
     let grant = NamedGrant {
-        name: "mcp",
-        agent: TOOLS,
-        host: NAME,
         port: CONFORMANCE,
         protocol: "MCP",
         resource: vec!["http: [{ path: /mcp }]".to_owned()],
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
-        spec: Vec::new(),
+        ..stage.grant("mcp")
     };
-    for (file, manifest) in [("tools.yaml", whoever(TOOLS)), ("mcp.yaml", grant.yaml())] {
-        stage
-            .lab
-            .write(&format!("manifests/{file}"), manifest)
-            .unwrap();
-    }
-    stage.lanyard.until_live("default/mcp").unwrap();
+    stage.give(&grant).unwrap();
     (stage, server)
 }
 

@@ -5,7 +5,7 @@
 
 use lanyard_e2e::{
     agent, client, counterparts,
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     peers,
     scenes::{Stage, TOKEN, TOOLS, USER},
     service::NAME,
@@ -15,27 +15,17 @@ const SESSIONS: u16 = 8447;
 const STATELESS: u16 = 8448;
 
 fn stage(port: u16) -> Stage {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
+    let stage = Stage::with_tools().unwrap();
     let grant = NamedGrant {
-        name: "mcp",
-        agent: TOOLS,
-        host: NAME,
         port,
         protocol: "MCP",
         resource: vec![
             "http: [{ path: /mcp }]".to_owned(),
             "mcp: { tools: [get_*] }".to_owned(),
         ],
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
-        spec: Vec::new(),
+        ..stage.grant("mcp")
     };
-    stage.lab.write("manifests/mcp.yaml", grant.yaml()).unwrap();
-    stage.lanyard.until_live("default/mcp").unwrap();
+    stage.give(&grant).unwrap();
     stage
 }
 

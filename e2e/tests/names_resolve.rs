@@ -19,33 +19,18 @@ use lanyard_e2e::{
 
 /// A stage whose tools are granted a name.
 fn stage() -> Stage {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
+    let stage = Stage::with_tools().unwrap();
     grant(&stage, "named", NAME);
     stage
 }
 
 fn grant(stage: &Stage, name: &str, host: &str) {
     let grant = NamedGrant {
-        name,
-        agent: TOOLS,
         host,
-        port: 443,
-        protocol: "HTTPS",
-        resource: Vec::new(),
-        authority: Some(&stage.service.authority),
         credential: None,
-        spec: Vec::new(),
+        ..stage.grant(name)
     };
-    let file = format!("manifests/{name}-grant.yaml");
-    stage.lab.write(&file, grant.yaml()).unwrap();
-    stage
-        .lanyard
-        .until_live(&format!("default/{name}"))
-        .unwrap();
+    stage.give(&grant).unwrap();
 }
 
 fn said(stage: &Stage, command: &mut Command) -> String {
@@ -328,15 +313,10 @@ fn names_beyond_those_that_a_scope_can_have_are_refused_and_counted() {
         let name = format!("many-{number}");
         let host = format!("h{number}.demo.test");
         let grant = NamedGrant {
-            name: &name,
-            agent: TOOLS,
             host: &host,
-            port: 443,
-            protocol: "HTTPS",
-            resource: Vec::new(),
             authority: None,
             credential: None,
-            spec: Vec::new(),
+            ..stage.grant(&name)
         };
         grant.yaml()
     });

@@ -15,7 +15,7 @@ use lanyard_e2e::{
     agent,
     brokers::resident_kib,
     dialogue::Dialogue,
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     manifest::{DirectGrant, Identity},
     scenes::{Stage, TOOLS, USER},
     service::{self, NAME},
@@ -255,27 +255,13 @@ const GROWN_KIB: u64 = 64 << 10;
 /// Each of them is recorded by the node agent, which serves all.
 #[test]
 fn a_flood_of_refused_requests_delays_no_other_agent_and_is_not_kept() {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
+    let stage = Stage::with_tools().unwrap();
     let grant = NamedGrant {
-        name: "little",
-        agent: TOOLS,
-        host: NAME,
-        port: 443,
-        protocol: "HTTPS",
         resource: vec!["http: [{ path: /orders/* }]".to_owned()],
-        authority: Some(&stage.service.authority),
         credential: None,
-        spec: Vec::new(),
+        ..stage.grant("little")
     };
-    stage
-        .lab
-        .write("manifests/little.yaml", grant.yaml())
-        .unwrap();
-    stage.lanyard.until_live("default/little").unwrap();
+    stage.give(&grant).unwrap();
     let python = stage.python.display().to_string();
     let command = [&python, "-c", REFUSED, NAME, "443", "200"].map(|word| word as &str);
     let mut flood = stage.lanyard.run_as(TOOLS, Some(USER), &command);

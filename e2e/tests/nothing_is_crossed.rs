@@ -34,22 +34,13 @@ fn stage() -> (Stage, Ledger) {
 /// Lets an agent ask for what is below `/NAME/`, with a credential.
 fn grant(stage: &Stage, name: &str, agent: &str, credential: &str) {
     let grant = NamedGrant {
-        name,
         agent,
-        host: NAME,
         port: ledger::PORT,
-        protocol: "HTTPS",
         resource: vec!["http:".into(), format!("  - path: /{name}/**")],
-        authority: Some(&stage.service.authority),
         credential: Some(credential),
-        spec: Vec::new(),
+        ..stage.grant(name)
     };
-    let file = format!("manifests/{name}-grant.yaml");
-    stage.lab.write(&file, grant.yaml()).unwrap();
-    stage
-        .lanyard
-        .until_live(&format!("default/{name}"))
-        .unwrap();
+    stage.give(&grant).unwrap();
 }
 
 /// curl in a scope of its own, which asks for `paths` over many connections at once, each time with a body, and says

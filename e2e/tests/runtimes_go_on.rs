@@ -44,22 +44,12 @@ fn stage() -> Stage {
 
 fn grant(stage: &Stage, name: &str, host: &str, path: &str) {
     let grant = NamedGrant {
-        name,
-        agent: TOOLS,
         host,
-        port: 443,
-        protocol: "HTTPS",
         resource: vec!["http:".into(), format!("  - path: {path}")],
-        authority: Some(&stage.service.authority),
         credential: Some("everywhere"),
-        spec: Vec::new(),
+        ..stage.grant(name)
     };
-    let file = format!("manifests/{name}.yaml");
-    stage.lab.write(&file, grant.yaml()).unwrap();
-    stage
-        .lanyard
-        .until_live(&format!("default/{name}"))
-        .unwrap();
+    stage.give(&grant).unwrap();
 }
 
 /// Asks as the running client; once, whatever comes.

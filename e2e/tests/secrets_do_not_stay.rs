@@ -74,15 +74,9 @@ impl Way {
     fn write(&self, stage: &Stage) {
         let source = credential(self.name, self.source, self.injection, &[NAME]);
         let grant = NamedGrant {
-            name: self.name,
-            agent: TOOLS,
-            host: NAME,
             port: self.port,
-            protocol: "HTTPS",
-            resource: Vec::new(),
-            authority: Some(&stage.service.authority),
             credential: Some(self.name),
-            spec: Vec::new(),
+            ..stage.grant(self.name)
         };
         for (file, text) in [("source", source), ("grant", grant.yaml())] {
             let file = format!("manifests/{}-{file}.yaml", self.name);

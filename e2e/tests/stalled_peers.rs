@@ -9,7 +9,7 @@ use lanyard_e2e::{
     brokers::resident_kib,
     counterparts,
     dialogue::Dialogue,
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     ledger::{self, Ledger},
     scenes::{Stage, TOKEN, TOOLS, USER},
     service::NAME,
@@ -68,48 +68,24 @@ for line in sys.stdin:
 "#;
 
 fn stage(port: u16) -> Stage {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
+    let stage = Stage::with_tools().unwrap();
     let grant = NamedGrant {
-        name: "bodies",
-        agent: TOOLS,
-        host: NAME,
         port,
-        protocol: "HTTPS",
-        resource: Vec::new(),
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
-        spec: Vec::new(),
+        ..stage.grant("bodies")
     };
-    stage
-        .lab
-        .write("manifests/bodies.yaml", grant.yaml())
-        .unwrap();
-    stage.lanyard.until_live("default/bodies").unwrap();
+    stage.give(&grant).unwrap();
     stage
 }
 
 /// Messages of MCP, whose tools are to be known before they are carried.
 fn messages(stage: &Stage) -> Dialogue {
     let grant = NamedGrant {
-        name: "messages",
-        agent: TOOLS,
-        host: NAME,
         port: ledger::PORT,
         protocol: "MCP",
         resource: vec!["mcp: { tools: [get_*] }".to_owned()],
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
-        spec: Vec::new(),
+        ..stage.grant("messages")
     };
-    stage
-        .lab
-        .write("manifests/messages.yaml", grant.yaml())
-        .unwrap();
-    stage.lanyard.until_live("default/messages").unwrap();
+    stage.give(&grant).unwrap();
     let (port, count) = (ledger::PORT.to_string(), COUNT.to_string());
     let arguments = [NAME, &port, &count, MESSAGE].map(|argument| argument as &str);
     Dialogue::with_peer(stage, TOOLS, "messages.py", &arguments).unwrap()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lanyard_e2e::{
     counterparts,
     dialogue::Dialogue,
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     ledger::{self, Ledger},
     scenes::{Stage, TOKEN, TOOLS},
     service::NAME,
@@ -17,22 +17,12 @@ use lanyard_e2e::{
 
 /// A stage with two grants for one host and port: `first` for what is below `/first/`, `second` likewise.
 fn stage(port: u16, first: &str, second: &str) -> Stage {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
+    let stage = Stage::with_tools().unwrap();
     for (name, duration) in [("second", second), ("first", first)] {
         let grant = NamedGrant {
-            name,
-            agent: TOOLS,
-            host: NAME,
             port,
-            protocol: "HTTPS",
             resource: vec!["http:".into(), format!("  - path: /{name}/**")],
-            authority: Some(&stage.service.authority),
-            credential: Some("token"),
-            spec: Vec::new(),
+            ..stage.grant(name)
         };
         let yaml = grant
             .yaml()

@@ -11,7 +11,7 @@ use std::{
 use lanyard_e2e::{
     agent, client,
     forms::Forms,
-    grant::{NamedGrant, whoever},
+    grant::NamedGrant,
     lab, memory, peers,
     scenes::{Stage, TOKEN, TOOLS, USER},
     service,
@@ -20,29 +20,14 @@ use serde_json::Value;
 
 /// The agent is whatever runs in its scope, and may read orders.
 fn stage() -> Stage {
-    let stage = Stage::set().unwrap();
-    stage
-        .lab
-        .write("manifests/tools.yaml", whoever(TOOLS))
-        .unwrap();
+    let stage = Stage::with_tools().unwrap();
     let rules = ["/", "/echo", "/large", "/orders/**"]
         .map(|path| format!("  - {{ methods: [GET], path: {path} }}"));
     let grant = NamedGrant {
-        name: "tools-api",
-        agent: TOOLS,
-        host: service::NAME,
-        port: 443,
-        protocol: "HTTPS",
         resource: [&["http:".to_owned()][..], &rules].concat(),
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
-        spec: Vec::new(),
+        ..stage.grant("tools-api")
     };
-    stage
-        .lab
-        .write("manifests/tools-api.yaml", grant.yaml())
-        .unwrap();
-    stage.lanyard.until_live("default/tools-api").unwrap();
+    stage.give(&grant).unwrap();
     stage
 }
 

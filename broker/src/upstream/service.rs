@@ -11,7 +11,7 @@ use std::{
 
 use http::{Request, Response};
 use hyper::{
-    body::Incoming,
+    body::{Body, Incoming},
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -180,6 +180,11 @@ async fn carry(
     }
 }
 
+/// Whether a connection is done with its last request within [`READY`].
+async fn is_ready_soon<B: Body + 'static>(sender: &mut http1::SendRequest<B>) -> bool {
+    matches!(timeout(READY, sender.ready()).await, Ok(Ok(())))
+}
+
 impl Service {
     /// Whether it is HTTP/2.
     pub(crate) const fn speaks_http2(&self) -> bool {
@@ -224,15 +229,15 @@ impl Service {
         substitution: Option<Substitution>,
     ) -> Result<Response<Incoming>, SendError> {
         let sent = match &mut self.sender {
-            Sender::One(sender, substitutions) => match timeout(READY, sender.ready()).await {
-                Ok(Ok(())) => {
-                    // Nothing else is written from here to the head: the connection waits for a request.
-                    let _announced =
-                        substitution.map(|substitution| substitutions.announce(substitution));
-                    sender.try_send_request(request).await
+            Sender::One(sender, substitutions) => {
+                if !is_ready_soon(sender).await {
+                    return Err(SendError::Unsent(Box::new(request)));
                 }
-                Ok(Err(_)) | Err(_) => return Err(SendError::Unsent(Box::new(request))),
-            },
+                // Nothing else is written from here to the head: the connection waits for a request.
+                let _announced =
+                    substitution.map(|substitution| substitutions.announce(substitution));
+                sender.try_send_request(request).await
+            }
             Sender::Many(sender, _) => match sender.ready().await {
                 Ok(()) => sender.try_send_request(request).await,
                 Err(_) => return Err(SendError::Unsent(Box::new(request))),
@@ -242,5 +247,47 @@ impl Service {
             Some(unsent) => SendError::Unsent(Box::new(unsent)),
             None => SendError::Failed(error.into_error()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::{BodyExt as _, Full};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    const ROOM: usize = 1 << 10;
+    const HEAD: usize = "POST / HTTP/1.1\r\ncontent-length: 16384\r\n\r\n".len();
+    const BODY: usize = 16384;
+
+    /// A connection whose reply is over, and the service, which has read so much of the request before it answered.
+    async fn answered(read: usize) -> (http1::SendRequest<Full<Bytes>>, DuplexStream) {
+        let (ours, mut service) = duplex(ROOM);
+        let (mut sender, connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
+        tokio::spawn(connection);
+        let body = Full::new(Bytes::from(vec![b'x'; BODY]));
+        let request = Request::post("/").body(body).unwrap();
+        let answering = async {
+            let mut arrived = Vec::new();
+            while arrived.len() < read {
+                service.read_buf(&mut arrived).await.unwrap();
+            }
+            let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            service.write_all(reply).await.unwrap();
+        };
+        let (reply, ()) = tokio::join!(sender.send_request(request), answering);
+        let body = reply.unwrap().into_body().collect().await.unwrap();
+        assert_eq!(body.to_bytes(), "ok");
+        (sender, service)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_answers_before_it_read_keeps_nobody_waiting() {
+        let (mut sender, _service) = answered(1).await;
+        assert!(!is_ready_soon(&mut sender).await);
+        let (mut sender, _service) = answered(HEAD + BODY).await;
+        assert!(is_ready_soon(&mut sender).await);
     }
 }

@@ -121,9 +121,6 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, arrived: mpsc::Unbounde
 /// What is sent there comes back as a reply, byte by byte.
 pub(crate) const REPLY: &str = "/reply";
 
-/// What is sent there is answered before its body was read, and nothing is read any more.
-pub(crate) const EARLY: &str = "/early";
-
 /// Answers each request with its own target, once all of it was read.
 async fn serve_http1(mut stream: TlsStream<TcpStream>, arrived: &mpsc::UnboundedSender<Arrived>) {
     let mut bytes = Vec::new();
@@ -151,11 +148,6 @@ async fn serve_http1(mut stream: TlsStream<TcpStream>, arrived: &mpsc::Unbounded
                     return;
                 }
             }
-            Framed::Incomplete if is_early(&bytes) => {
-                let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly";
-                stream.write_all(reply).await.unwrap();
-                std::future::pending::<()>().await;
-            }
             Framed::Incomplete => {
                 if !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
                     if !bytes.is_empty() {
@@ -171,11 +163,6 @@ async fn serve_http1(mut stream: TlsStream<TcpStream>, arrived: &mpsc::Unbounded
             }
         }
     }
-}
-
-fn is_early(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes);
-    text.starts_with(&format!("POST {EARLY} ")) && text.contains("\r\n\r\n")
 }
 
 async fn serve_http2(stream: TlsStream<TcpStream>, arrived: &mpsc::UnboundedSender<Arrived>) {

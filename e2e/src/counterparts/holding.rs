@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{Running, until_listens};
+use super::Running;
 use crate::{agent, lab::Lab, peers};
 
 /// The service, while it runs.
@@ -45,7 +45,7 @@ pub fn holding(lab: &Lab, ports: &[u16]) -> Result<Holding> {
         _server: Running(server),
     };
     for port in ports {
-        until_listens(lab, *port)?;
+        lab.until_listens(*port)?;
     }
     Ok(holding)
 }

@@ -4,7 +4,7 @@ use std::{fs, process::Stdio};
 
 use anyhow::{Context as _, Result};
 
-use super::{Running, until_listens};
+use super::Running;
 use crate::{lab::Lab, peers, service};
 
 /// The servers of `peers/python/mcp_server.py`.
@@ -39,7 +39,7 @@ fn start(lab: &Lab, name: &str, arguments: &[&str], ports: &[u16]) -> Result<Run
         .context("start a server of MCP")?;
     let running = Running(server);
     for port in ports {
-        until_listens(lab, *port)?;
+        lab.until_listens(*port)?;
     }
     Ok(running)
 }

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{Running, until_listens};
+use super::Running;
 use crate::{agent, lab::Lab, peers};
 
 /// The model, while it runs.
@@ -34,7 +34,7 @@ pub fn model(lab: &Lab, token: &str) -> Result<Model> {
         .spawn()
         .context("start the model")?;
     let server = Running(server);
-    until_listens(lab, MODEL)?;
+    lab.until_listens(MODEL)?;
     Ok(Model {
         arrived,
         release,

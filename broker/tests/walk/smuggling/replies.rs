@@ -2,7 +2,7 @@
 
 use super::{Lab, SENTINEL, connect, get, none, statuses};
 use crate::{
-    wiretap::{EARLY, REPLY},
+    wiretap::REPLY,
     world::{SECRET, within},
 };
 
@@ -154,35 +154,6 @@ async fn what_a_service_sends_behind_a_reply_is_no_reply_to_the_next_request() {
             differences.extend(case.differs(&lab).await);
         }
         none(&differences);
-    })
-    .await;
-}
-
-/// The connection is still busy with the request when its reply is over: it is nobody's next one.
-#[tokio::test]
-async fn a_service_that_answers_before_it_read_keeps_nobody_waiting() {
-    within(async {
-        let lab = Lab::new().await;
-        let host = lab.wiretap.host();
-        let mut early = connect(&lab.world, &lab.wiretap).await;
-        let length = 64 << 20;
-        let head =
-            format!("POST {EARLY} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
-        early.offer(head.as_bytes()).await;
-        let piece = vec![b'x'; 1 << 20];
-        let offered = async {
-            loop {
-                early.offer(&piece).await;
-            }
-        };
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), offered).await;
-        early.until("early").await;
-        for _ in 0..3 {
-            let mut next = connect(&lab.world, &lab.wiretap).await;
-            next.offer(get(SENTINEL, &host).as_bytes()).await;
-            next.until_or_end(&format!("\r\n\r\n{SENTINEL}")).await;
-            assert_eq!(statuses(&next.text()), [200]);
-        }
     })
     .await;
 }
