@@ -124,9 +124,11 @@ mod tests {
     /// More than a socket of the unix family holds.
     const MUCH: usize = 4 << 20;
 
+    /// The clock goes on when nothing else does: whoever sleeps wakes when all that was to come has come.
     fn run(test: impl Future<Output = ()>) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        runtime.enable_all().build().unwrap().block_on(test);
+        let runtime = runtime.enable_all().start_paused(true);
+        runtime.build().unwrap().block_on(test);
     }
 
     #[test]

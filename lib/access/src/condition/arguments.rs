@@ -20,15 +20,14 @@ const EXACT: u64 = 1 << 53;
 /// Reads JSON; nothing when it is larger than what is read, or when two readers could read it otherwise: an
 /// object has each key once, and no two that differ in case alone; and none that is one of `names` but for its case,
 /// since the conditions that look for that name would not see what the tool may be given (Go's reader takes either).
-pub(super) fn read(text: &str, names: &BTreeSet<&str>) -> Option<Value> {
+pub(super) fn read(text: &str, names: &[&(String, String)]) -> Option<Value> {
     if text.len() > LONGEST_ARGUMENTS {
         return None;
     }
-    let names = names.iter().map(|name| (folded(name), *name)).collect();
     let mut left = MOST_VALUES;
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Reading {
-        names: &names,
+        names,
         left: &mut left,
         depth: 0,
     };
@@ -38,8 +37,8 @@ pub(super) fn read(text: &str, names: &BTreeSet<&str>) -> Option<Value> {
 }
 
 struct Reading<'l> {
-    /// What conditions look for, by what readers take it for that tell no cases apart.
-    names: &'l BTreeSet<(String, &'l str)>,
+    /// What conditions look for, each behind what readers take it for that tell no cases apart.
+    names: &'l [&'l (String, String)],
     left: &'l mut usize,
     depth: usize,
 }
@@ -47,9 +46,9 @@ struct Reading<'l> {
 impl Reading<'_> {
     /// Whether a name that conditions look for is this one in another case.
     fn is_almost_named(&self, key: &str, folded: &str) -> bool {
-        let mut alike = self.names.iter().filter(|(name, _)| name == folded);
-        let mut found = alike.clone();
-        found.next().is_some() && alike.all(|(_, name)| *name != key)
+        let alike = self.names.iter().filter(|(name, _)| name == folded);
+        let mut alike = alike.peekable();
+        alike.peek().is_some() && alike.all(|(_, name)| name != key)
     }
 
     fn below(&mut self) -> Reading<'_> {
@@ -149,7 +148,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Value> {
-        super::read(text, &BTreeSet::from(["path", "isPublic"]))
+        let names = ["path", "isPublic"].map(|name| (folded(name), name.to_owned()));
+        super::read(text, &names.each_ref())
     }
 
     #[test]

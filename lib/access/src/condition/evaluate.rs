@@ -1,7 +1,7 @@
 //! An expression, asked of one request.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -52,7 +52,7 @@ pub(crate) fn refusal_of<'c>(
         if !is_asked(expression.subject(), facts.request.mcp) {
             continue;
         }
-        let variables = variables.get_or_insert_with(|| facts.variables(&keys(conditions)));
+        let variables = variables.get_or_insert_with(|| facts.variables(conditions));
         match evaluate(expression, variables) {
             Verdict::Holds => {}
             Verdict::Fails => return Some((RefusalReason::ConditionNotMet, condition)),
@@ -62,14 +62,6 @@ pub(crate) fn refusal_of<'c>(
         }
     }
     None
-}
-
-/// What the conditions look for in arguments.
-fn keys(conditions: &[Condition]) -> BTreeSet<&str> {
-    let all = conditions.iter();
-    all.flat_map(|condition| &condition.expression.checked().inspected.keys)
-        .map(String::as_str)
-        .collect()
 }
 
 /// What stream is opened and what session ended is not a message; nor is an answer to the server.
@@ -161,7 +153,7 @@ fn context(expression: &Expression) -> Context<'static> {
 }
 
 impl Facts<'_> {
-    fn variables(&self, keys: &BTreeSet<&str>) -> Vec<(&'static str, Value)> {
+    fn variables(&self, conditions: &[Condition]) -> Vec<(&'static str, Value)> {
         let agent = HashMap::from([
             ("namespace", Value::from(self.agent.namespace.as_str())),
             ("name", self.agent.name.as_str().into()),
@@ -169,7 +161,7 @@ impl Facts<'_> {
         ]);
         let mut variables = vec![("agent", agent.into()), ("request", self.request())];
         if let Mcp::Message(message) = self.request.mcp {
-            variables.push(("mcp", of_message(message, keys)));
+            variables.push(("mcp", of_message(message, conditions)));
         }
         variables
     }
@@ -214,14 +206,18 @@ fn of_headers(headers: &[(&str, &str)]) -> Value {
     map.into()
 }
 
-fn of_message(message: &McpMessage, keys: &BTreeSet<&str>) -> Value {
+fn of_message(message: &McpMessage, conditions: &[Condition]) -> Value {
     let text = |text: &Option<String>| Value::from(text.as_deref().unwrap_or_default());
     let mut map = HashMap::from([
         ("method", text(&message.method)),
         ("tool", text(&message.tool)),
     ]);
     let arguments = message.arguments.as_deref();
-    if let Some(arguments) = arguments.and_then(|text| arguments::read(text, keys)) {
+    // A grant has few conditions, and each is short.
+    let conditions = conditions.iter();
+    let keys = conditions.flat_map(|condition| &condition.expression.checked().inspected.keys);
+    let keys: Vec<_> = keys.collect();
+    if let Some(arguments) = arguments.and_then(|text| arguments::read(text, &keys)) {
         map.insert("arguments", arguments);
     }
     map.into()

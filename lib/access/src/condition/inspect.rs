@@ -8,6 +8,8 @@ use cel::{
 };
 use regex::{Regex, RegexBuilder};
 
+use crate::letter_case::folded;
+
 /// How far an expression goes down: evaluation recurses on the caller's stack.
 const DEEPEST: usize = 32;
 
@@ -76,8 +78,9 @@ pub(super) struct Inspected {
     pub(super) subject: Subject,
     /// Its patterns, compiled.
     pub(super) patterns: BTreeMap<String, Regex>,
-    /// What it may look for in the arguments of a tool.
-    pub(super) keys: BTreeSet<String>,
+    /// What it may look for in the arguments of a tool, each behind what a reader takes it for that tells no cases
+    /// apart.
+    pub(super) keys: BTreeSet<(String, String)>,
 }
 
 /// Looks through an expression; an error says what it cannot have.
@@ -118,7 +121,7 @@ impl Inspection {
             Expr::Literal(literal) => {
                 // A macro may go over keys.
                 if let (LiteralValue::String(text), true) = (literal, self.loops > 0) {
-                    self.found.keys.insert(text.inner().to_owned());
+                    self.add_key(text.inner());
                 }
                 check_literal(literal)
             }
@@ -171,8 +174,12 @@ impl Inspection {
     fn key(&mut self, of: &IdedExpr, key: &str) {
         let base = base(of).filter(|base| !self.own.iter().any(|own| own == base));
         if !matches!(base, Some("request" | "agent")) {
-            self.found.keys.insert(key.to_owned());
+            self.add_key(key);
         }
+    }
+
+    fn add_key(&mut self, key: &str) {
+        self.found.keys.insert((folded(key), key.to_owned()));
     }
 
     /// A name that stands by itself.
