@@ -119,15 +119,9 @@ pub fn open(stage: &Stage) -> Result<OpenStream> {
     let mut ticking = Dialogue::start(ticking.args([&port, TOKEN]))?;
     ensure!(ticking.hear()? == "ready", "the service listens");
     let grant = NamedGrant {
-        name: "ten-seconds-of-a-stream",
         agent: "bot",
-        host: NAME,
         port: PORT,
-        protocol: "HTTPS",
-        resource: Vec::new(),
-        authority: Some(&stage.service.authority),
-        credential: Some("token"),
-        spec: Vec::new(),
+        ..stage.grant("ten-seconds-of-a-stream")
     };
     let grant = grant.yaml().replace("duration: 1h", "duration: 10s");
     stage.lab.write("manifests/stream.yaml", grant)?;
