@@ -178,6 +178,44 @@ pub fn redis(lab: &Lab) -> Result<Running> {
     Ok(running)
 }
 
+/// The port of ssh.
+pub const SSH: u16 = 22;
+
+/// ssh, for root with the key that this returns; it has a key of its own, and says so in `service/known_hosts`.
+pub fn ssh(lab: &Lab) -> Result<(Running, PathBuf)> {
+    let key = |name: &str| -> Result<PathBuf> {
+        let file = lab.write(&format!("ssh/{name}"), "")?;
+        fs::remove_file(&file)?;
+        let mut keygen = Command::new("ssh-keygen");
+        let keygen = keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]);
+        lab::run(keygen.arg(&file))?;
+        Ok(file)
+    };
+    let (host, user) = (key("host")?, key("user")?);
+    let known = fs::read_to_string(host.with_extension("pub"))?;
+    lab.write("ssh/known_hosts", format!("{} {known}", service::NAME))?;
+    let configuration = format!(
+        "HostKey {}\nAuthorizedKeysFile {}\nPermitRootLogin prohibit-password\nStrictModes no\nUsePAM no\nPidFile none\n",
+        host.display(),
+        user.with_extension("pub").display(),
+    );
+    let configuration = lab.write("ssh/sshd_config", configuration)?;
+    // Where it puts its child before anybody is logged in; its package makes the folder when its service starts.
+    fs::create_dir_all("/run/sshd").context("make /run/sshd")?;
+    let server = lab
+        .on_host("/usr/sbin/sshd")
+        .arg("-D")
+        .arg("-E")
+        .arg(lab.path("ssh/sshd.log"))
+        .arg("-f")
+        .arg(configuration)
+        .spawn()
+        .context("start sshd")?;
+    let running = Running(server);
+    lab.until_listens(SSH)?;
+    Ok((running, user))
+}
+
 /// The port of git over HTTPS.
 pub const GIT: u16 = 8446;
 

@@ -59,6 +59,11 @@ impl Lanyard {
 
     /// Starts the daemon, anew after [`Self::kill_everything`].
     pub fn start(&mut self, lab: &Lab) -> Result<()> {
+        self.start_under(lab, None)
+    }
+
+    /// The same, by a program that executes what follows.
+    pub fn start_under(&mut self, lab: &Lab, wrapper: Option<&Path>) -> Result<()> {
         let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
         let names = format!(
             "{} {} {}\n{hosts}",
@@ -72,6 +77,7 @@ impl Lanyard {
             .arg("mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"")
             .arg("sh")
             .arg(hosts)
+            .args(wrapper)
             .arg(self.programs.join("lanyard"))
             .args(self.place())
             .arg("up")
@@ -186,15 +192,6 @@ impl Lanyard {
             },
         );
         explained.with_context(|| format!("it says: {said}"))
-    }
-
-    /// Every record so far.
-    pub fn records(&self) -> Result<Vec<Value>> {
-        let output = lab::run(&mut self.command(&["audit", "tail", "-o", "json", "-n", "10000"]))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.lines()
-            .map(|line| serde_json::from_str(line).context("read a record"))
-            .collect()
     }
 
     /// Revokes a grant.
@@ -426,7 +423,7 @@ fn make_home(home: &Path, user: &str) -> Result<()> {
     clippy::disallowed_methods,
     reason = "the folder of the build is named by whoever started this"
 )]
-fn built(program: &str) -> Result<PathBuf> {
+pub fn built(program: &str) -> Result<PathBuf> {
     let own = env::current_exe().context("find this program")?;
     let named = env::var("LANYARD_BIN_DIR").ok().map(PathBuf::from);
     let near = own.ancestors().skip(1).take(2).map(PathBuf::from);

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod memory;
 pub mod nginx;
 pub mod peers;
+pub mod records;
 pub mod resolvers;
 pub mod scenes;
 pub mod service;

@@ -2,7 +2,7 @@
 //! the checkout that every user may read.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -140,7 +140,8 @@ fn java(name: &str, file: &str) -> Result<PathBuf> {
     })
 }
 
-/// The folder of what those files say, made by `make` if it is not there. What was made half is made again.
+/// The folder of what those files say, made by `make` if it is not there. What was made half is made again. Who comes
+/// while it is made waits.
 pub fn installed(
     name: &str,
     files: &[&str],
@@ -157,6 +158,13 @@ pub fn installed(
     let version = hex::encode(digest.finalize());
     let folder = Path::new(FOLDER).join(format!("{name}-{}", &version[..16]));
     let done = folder.join(".installed");
+    if done.exists() {
+        return Ok(folder);
+    }
+    fs::create_dir_all(FOLDER).with_context(|| format!("make {FOLDER}"))?;
+    let lock = folder.with_extension("lock");
+    let lock = File::create(&lock).with_context(|| format!("make {}", lock.display()))?;
+    lock.lock().context("wait for who makes the same")?;
     if done.exists() {
         return Ok(folder);
     }

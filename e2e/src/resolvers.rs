@@ -147,22 +147,11 @@ fn shortest(address: &str) -> Result<String> {
 
 /// `command` where programs see another `/etc/resolv.conf`.
 pub fn with_resolv_conf(command: &Command, configuration: &Path) -> Command {
-    let mut wrapped = Command::new("unshare");
-    wrapped
+    let mut wrapper = Command::new("unshare");
+    wrapper
         .args(["--mount", "sh", "-c"])
         .arg("mount --bind \"$1\" /etc/resolv.conf && shift && exec \"$@\"")
         .arg("sh")
-        .arg(configuration)
-        .arg(command.get_program())
-        .args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => wrapped.env(name, value),
-            None => wrapped.env_remove(name),
-        };
-    }
-    if let Some(folder) = command.get_current_dir() {
-        wrapped.current_dir(folder);
-    }
-    wrapped
+        .arg(configuration);
+    lab::wrapped(wrapper, command)
 }

@@ -165,25 +165,12 @@ fn python(stage: &Stage, script: &str) -> Dialogue {
     Dialogue::start(&mut run).unwrap()
 }
 
-/// The ends in the record of what was asked for at `path`.
-fn ends(stage: &Stage, path: &str) -> Vec<(String, Option<String>)> {
-    let records = stage.lanyard.records().unwrap();
-    let intents = records
-        .iter()
+/// How many requests for `path` are recorded as begun.
+fn begun(stage: &Stage, path: &str) -> usize {
+    let records = stage.lanyard.records().unwrap().into_iter();
+    let begun = records
         .filter(|record| record["event"] == "RequestIntended" && record["request"]["path"] == path);
-    let end_of = |intent: &Value| {
-        let id = intent["id"].as_str().unwrap().to_owned();
-        let ends: Vec<&Value> = records
-            .iter()
-            .filter(|record| record["event"] == "RequestEnded" && record["intent"] == intent["id"])
-            .collect();
-        assert!(ends.len() < 2, "an end is recorded twice: {ends:?}");
-        let outcome = ends
-            .first()
-            .map(|end| end["outcome"].as_str().unwrap().to_owned());
-        (id, outcome)
-    };
-    intents.map(end_of).collect()
+    begun.count()
 }
 
 #[test]
@@ -219,15 +206,13 @@ fn what_a_killed_broker_carried_is_cut_and_recorded_and_the_client_goes_on() {
             "{}",
             stage.lanyard.daemon_log()
         );
-        assert_eq!(ends(&stage, &path).len(), 1);
+        assert_eq!(begun(&stage, &path), 1);
     }
     assert!(asking.end().unwrap().success());
-    let broken = wait::until("every end is recorded", Duration::from_secs(10), || {
-        let ends = ends(&stage, "/large");
-        Ok(ends.iter().all(|(_, end)| end.is_some()).then_some(ends))
-    });
-    let broken: Vec<Option<String>> = broken.unwrap().into_iter().map(|(_, end)| end).collect();
-    assert_eq!(broken, vec![Some("BrokerEnded".to_owned()); 3]);
+    let ended = stage.lanyard.until_all_ended().unwrap().into_iter();
+    let broken = ended.filter(|end| end["outcome"] == "BrokerEnded");
+    assert_eq!(broken.count(), 3);
+    assert_eq!(begun(&stage, "/large"), 3);
 }
 
 /// The brokers end with their node agent; the next one finds what they left.
@@ -243,24 +228,18 @@ fn what_was_open_when_everything_was_killed_has_its_end_in_the_record_too() {
         .spawn()
         .unwrap();
     wait::until("it is under way", Duration::from_secs(20), || {
-        Ok((ends(&stage, "/large").len() == 1).then_some(()))
+        Ok((begun(&stage, "/large") == 1).then_some(()))
     })
     .unwrap();
     stage.lanyard.kill_everything().unwrap();
     let download = download.wait_with_output().unwrap();
     assert!(!download.status.success(), "{download:?}");
     stage.lanyard.start(&stage.lab).unwrap();
-    let ended = wait::until("the end is recorded", Duration::from_secs(10), || {
-        Ok(ends(&stage, "/large")[0].1.clone())
-    });
-    assert_eq!(ended.unwrap(), "BrokerEnded");
+    assert_eq!(stage.lanyard.until_ended("/large").unwrap(), "BrokerEnded");
     let again = ["curl", "-sS", &stage.url("/orders/1")];
     let again = stage.lanyard.run_as(TOOLS, Some(USER), &again).output();
     assert_eq!(again.unwrap().stdout, b"order /orders/1\n");
-    let completed = wait::until("the end is recorded", Duration::from_secs(10), || {
-        Ok(ends(&stage, "/orders/1")[0].1.clone())
-    });
-    assert_eq!(completed.unwrap(), "Completed");
+    assert_eq!(stage.lanyard.until_ended("/orders/1").unwrap(), "Completed");
 }
 
 /// Over HTTP/2, over a tunnel, and in the middle of an upload.
@@ -306,7 +285,7 @@ fn streams_tunnels_and_uploads_are_cut_too() {
     wait::until("all are under way", Duration::from_secs(20), || {
         let begun = ["/large", "/swallow", "/chat"]
             .iter()
-            .all(|path| ends(&stage, path).len() == 1);
+            .all(|path| begun(&stage, path) == 1);
         Ok(begun.then_some(()))
     })
     .unwrap();
@@ -324,10 +303,8 @@ fn streams_tunnels_and_uploads_are_cut_too() {
         "{upload:?}"
     );
     for path in ["/large", "/swallow", "/chat"] {
-        let ended = wait::until("the end is recorded", Duration::from_secs(10), || {
-            Ok(ends(&stage, path)[0].1.clone())
-        });
-        assert_eq!(ended.unwrap(), "BrokerEnded", "{path}");
+        let ended = stage.lanyard.until_ended(path).unwrap();
+        assert_eq!(ended, "BrokerEnded", "{path}");
     }
 }
 

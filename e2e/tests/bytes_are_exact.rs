@@ -79,18 +79,14 @@ impl Download {
     }
 }
 
-/// Bytes that the record has of all requests under the grant that ended, and how each of them did.
+/// Bytes that the record has of all requests under the grant, once they ended, and how each of them did.
 fn recorded(stage: &Stage) -> (u64, Vec<String>) {
-    let records = stage.lanyard.records().unwrap();
-    let ends: Vec<&Value> = records
-        .iter()
-        .filter(|record| record["event"] == "RequestEnded")
-        .collect();
-    let bytes = |end: &&Value| {
+    let ends = stage.lanyard.until_all_ended().unwrap();
+    let bytes = |end: &Value| {
         let of = |field: &str| end[field].as_u64().unwrap_or_default();
         of("sentBytes") + of("receivedBytes")
     };
-    let outcome = |end: &&Value| end["outcome"].as_str().unwrap().to_owned();
+    let outcome = |end: &Value| end["outcome"].as_str().unwrap().to_owned();
     (
         ends.iter().map(bytes).sum(),
         ends.iter().map(outcome).collect(),
@@ -163,11 +159,7 @@ fn a_tunnel_is_cut_where_the_bytes_end() {
     };
     assert_eq!(last, "cut");
     assert!(heard > 0);
-    let (bytes, outcomes) = wait::until("the end is recorded", Duration::from_secs(10), || {
-        let (bytes, outcomes) = recorded(&stage);
-        Ok((!outcomes.is_empty()).then_some((bytes, outcomes)))
-    })
-    .unwrap();
+    let (bytes, outcomes) = recorded(&stage);
     assert_eq!(outcomes, ["CutByLimit"]);
     assert!(bytes <= MOST && bytes >= heard * LEAST_EACH, "{bytes}");
     // What was left was too little for the next message, and no other gets it.

@@ -251,13 +251,6 @@ fn has_sent_the_key(agent: &Agent, arrived: &[Value]) {
     assert!(own.is_empty(), "{own:?}: {}", brief(arrived));
 }
 
-fn until_recorded(stage: &Stage, is_it: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
-    wait::until("the refusal is recorded", PATIENCE, || {
-        let records = stage.lanyard.records()?;
-        Ok(records.into_iter().find(&is_it))
-    })
-}
-
 /// Its own words have those of the refusal, and so has the node agent's explanation; without any grant it does not
 /// even find the model.
 fn is_refused(agent: &Agent) {
@@ -269,7 +262,7 @@ fn is_refused(agent: &Agent) {
     }
     // What it asks of others by the way is refused as well.
     let is_it = |record: &Value| record["event"] == "RequestRefused";
-    let refused = until_recorded(&stage, is_it).unwrap();
+    let refused = stage.lanyard.until_recorded("the refusal", is_it).unwrap();
     let id = refused["id"].as_str().unwrap();
     let explained = stage.lanyard.command(&["explain", id]).output().unwrap();
     let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
@@ -282,7 +275,7 @@ fn is_refused(agent: &Agent) {
     // A name as resolvers ask for it.
     let asked = format!("{NAME}.");
     let is_it = |record: &Value| record["event"] == "NameRefused" && record["name"] == asked;
-    let refused = until_recorded(&stage, is_it);
+    let refused = stage.lanyard.until_recorded("the refusal", is_it);
     let cgroup = stage.lanyard.scope_cgroup();
     // It may go on trying for as long as it likes, and may have given up.
     let _ = cgroup.map(|cgroup| std::fs::write(cgroup.join("cgroup.kill"), "1"));

@@ -12,6 +12,7 @@ use std::{
 use lanyard_e2e::{
     dialogue::Dialogue,
     grant::{NamedGrant, whoever},
+    lab, lanyard,
     resolvers::{self, Resolver},
     scenes::{Stage, TOOLS, USER},
     service::{NAME, OTHER_NAME},
@@ -340,4 +341,58 @@ fn names_beyond_those_that_a_scope_can_have_are_refused_and_counted() {
     assert_eq!(status["counters"]["RefusedNames"], BEYOND);
     assert!(stage.lanyard.daemon_log().contains("names were refused"));
     shell.0.end().unwrap();
+}
+
+/// Of a name that is granted every resolver finds the address that can be connected to, and clients connect.
+#[test]
+fn a_machine_without_ipv6_is_told_of_no_address_that_it_lacks() {
+    let mut stage = stage();
+    let wrapper = lanyard::built("without-ipv6").unwrap();
+    let wrapper = stage
+        .lab
+        .copy_program(&wrapper, "bin/without-ipv6")
+        .unwrap();
+    let without = |command: &Command| lab::wrapped(Command::new(&wrapper), command);
+    let sockets = "import socket; socket.socket(socket.AF_INET6)";
+    let made = without(Command::new(&stage.python).args(["-c", sockets])).output();
+    let made = String::from_utf8_lossy(&made.unwrap().stderr).into_owned();
+    assert!(made.contains("Address family not supported"), "{made}");
+    stage.lanyard.kill_everything().unwrap();
+    stage
+        .lanyard
+        .start_under(&stage.lab, Some(&wrapper))
+        .unwrap();
+    stage.lanyard.until_live("default/named").unwrap();
+    for resolver in Resolver::all(&stage.lab).unwrap() {
+        let mut command: Vec<&str> = resolver.command.iter().map(String::as_str).collect();
+        command.extend([NAME, OTHER_NAME]);
+        let run = stage.lanyard.run_as(TOOLS, Some(USER), &command);
+        let printed = said(&stage, &mut without(&run));
+        let found = resolvers::addresses(&printed).unwrap();
+        let own: Vec<&String> = found[NAME].iter().collect();
+        assert!(
+            own.len() == 1 && own[0].starts_with("198.19."),
+            "{}: {printed}",
+            resolver.name
+        );
+        assert!(found[OTHER_NAME].is_empty(), "{}: {printed}", resolver.name);
+    }
+    let url = stage.url("/");
+    let run = stage
+        .lanyard
+        .run_as(TOOLS, Some(USER), &["curl", "-sS", &url]);
+    assert!(said(&stage, &mut without(&run)).contains("no token"));
+    let refused = stage.lanyard.run_as(
+        TOOLS,
+        Some(USER),
+        &[
+            "curl",
+            "-sS",
+            "--max-time",
+            "15",
+            &stage.url("/").replace(NAME, OTHER_NAME),
+        ],
+    );
+    let refused = without(&refused).output().unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
 }

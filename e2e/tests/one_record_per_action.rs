@@ -10,17 +10,15 @@ fn a_request_is_recorded_before_and_after_with_who_and_under_what() {
     let stage = Stage::set().unwrap();
     let url = format!("{}?secret=in-the-query", stage.url("/"));
     assert!(stage.curl(&[&url]).output().unwrap().status.success());
+    let ended = stage.lanyard.until_all_ended().unwrap();
+    let [outcome] = &ended[..] else {
+        panic!("{ended:?}")
+    };
     let records = stage.lanyard.records().unwrap();
-    let named = |name: &str| {
-        records
-            .iter()
-            .filter(|record| record["event"] == name)
-            .collect::<Vec<_>>()
-    };
-    let [intent] = named("RequestIntended")[..] else {
-        panic!("{records:?}")
-    };
-    let [outcome] = named("RequestEnded")[..] else {
+    let mut intents = records
+        .iter()
+        .filter(|record| record["event"] == "RequestIntended");
+    let (Some(intent), None) = (intents.next(), intents.next()) else {
         panic!("{records:?}")
     };
     assert_eq!(intent["format"], 1);

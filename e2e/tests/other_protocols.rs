@@ -2,13 +2,17 @@
 //! by the names of their services.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use std::process::Output;
+use std::{
+    fs,
+    process::{Command, Output},
+};
 
 use lanyard_e2e::{
     client, counterparts,
+    dialogue::Dialogue,
     forms::Forms,
     grant::{NamedGrant, credential, whoever},
-    peers,
+    lab, peers,
     scenes::{LOGIN, Stage, TOKEN, TOOLS, USER},
     service::NAME,
 };
@@ -283,6 +287,61 @@ fn redis_is_reached_by_its_name_once_it_is_granted() {
     assert_eq!(output.stdout, b"PONG\n", "{}", said(&output));
     let output = run(&stage, &["redis-cli", "-h", NAME, "set", "a", "b"]);
     assert_eq!(output.stdout, b"OK\n", "{}", said(&output));
+}
+
+/// The client asks its resolver, and not the machine's; the server is known by its own key, which nobody stands before.
+#[test]
+fn ssh_is_reached_by_its_name_and_ends_with_its_grant() {
+    let stage = stage();
+    let (_server, key) = counterparts::ssh(&stage.lab).unwrap();
+    let folder = stage.lanyard.project(Some(USER));
+    // ssh takes no key that others may read.
+    let mut install = Command::new("install");
+    install
+        .args(["-m", "600", "-o", USER])
+        .arg(&key)
+        .arg(key.with_file_name("known_hosts"))
+        .arg(&folder);
+    lab::run(&mut install).unwrap();
+    let (own, known) = (folder.join("user"), folder.join("known_hosts"));
+    let options = format!(
+        "ssh -o BatchMode=yes -o ConnectTimeout=15 -o StrictHostKeyChecking=yes -o UserKnownHostsFile={} -i {} root@{NAME}",
+        known.display(),
+        own.display()
+    );
+    let ssh: Vec<&str> = options.split(' ').collect();
+    write(&stage, &granted(&stage, "beside", 443, HTTPS));
+    let refused = run(&stage, &[&ssh[..], &["true"]].concat());
+    assert!(!refused.status.success(), "{}", said(&refused));
+    let explained = stage.lanyard.explain_last("port 22:").unwrap();
+    assert!(explained.contains(NAME), "{explained}");
+    write(&stage, &granted(&stage, "shell", counterparts::SSH, "TCP"));
+    let there = run(
+        &stage,
+        &[
+            &ssh[..],
+            &["echo from $SSH_CONNECTION; head -c 3000000 /dev/zero"],
+        ]
+        .concat(),
+    );
+    let log = fs::read_to_string(stage.lab.path("ssh/sshd.log"));
+    let text = String::from_utf8_lossy(&there.stdout[..there.stdout.len().min(200)]);
+    assert!(
+        there.status.success() && text.contains(&format!("{} 22\n", stage.lab.address())),
+        "{text}{} {log:?}",
+        String::from_utf8_lossy(&there.stderr)
+    );
+    assert!(there.stdout.len() > 3_000_000);
+    // What is open ends when it is revoked.
+    let mut session = stage.lanyard.run_as(
+        TOOLS,
+        Some(USER),
+        &[&ssh[..], &["echo begun; exec sleep 600"]].concat(),
+    );
+    let mut session = Dialogue::start(&mut session).unwrap();
+    assert_eq!(session.hear().unwrap(), "begun");
+    stage.lanyard.revoke("shell").unwrap();
+    assert!(!session.end().unwrap().success());
 }
 
 /// The client sees the service's own certificate, and the broker nothing but the name.

@@ -42,21 +42,7 @@ fn start(stage: &Stage, script: &str, arguments: &[&str]) -> Dialogue {
 }
 
 fn until_ended(stage: &Stage, path: &str, outcome: &str) {
-    let ended = wait::until("the end is recorded", Duration::from_secs(10), || {
-        let records = stage.lanyard.records()?;
-        let is_intent = |record: &&serde_json::Value| {
-            record["event"] == "RequestIntended" && record["request"]["path"] == path
-        };
-        let Some(intent) = records.iter().find(is_intent) else {
-            return Ok(None);
-        };
-        let mut ends = records
-            .iter()
-            .filter(|record| record["event"] == "RequestEnded");
-        let end = ends.find(|end| end["intent"] == intent["id"]);
-        Ok(end.map(|end| end["outcome"].clone()))
-    });
-    assert_eq!(ended.unwrap(), outcome, "{path}");
+    assert_eq!(stage.lanyard.until_ended(path).unwrap(), outcome, "{path}");
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn packages(needs: &[Need], from_rustup: bool) -> Vec<&'static str> {
 
 /// Programs of others that the tests speak with, each with Debian's package: not wanted where the program is
 /// there from elsewhere.
-const PEERS: [(&str, &str); 15] = [
+const PEERS: [(&str, &str); 17] = [
     ("wget", "wget"),
     ("openssl", "openssl"),
     ("gnutls-cli", "gnutls-bin"),
@@ -131,6 +131,8 @@ const PEERS: [(&str, &str); 15] = [
     ("redis-cli", "redis-tools"),
     ("fcgiwrap", "fcgiwrap"),
     ("dig", "bind9-dnsutils"),
+    ("ssh", "openssh-client"),
+    ("sshd", "openssh-server"),
     ("musl-gcc", "musl-tools"),
 ];
 

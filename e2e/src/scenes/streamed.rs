@@ -151,7 +151,7 @@ pub fn ends_on_time(stage: &Stage, mut stream: OpenStream) -> Result<Evidence> {
     ensure!(*cut != "whole", "the stream came to its own end: {heard}");
     on_time::check_last(last, end)?;
     stage.lanyard.until_standing(GRANT, "Expired")?;
-    let outcome = outcome(stage)?;
+    let outcome = stage.lanyard.until_ended("/ticks")?;
     ensure!(outcome == "CutByGrantEnd", "it ended otherwise: {outcome}");
     Ok(vec![
         format!(
@@ -164,21 +164,4 @@ pub fn ends_on_time(stage: &Stage, mut stream: OpenStream) -> Result<Evidence> {
         ),
         format!("the agent was told: {cut}; the record says {outcome}"),
     ])
-}
-
-/// What the record says of the end of the stream.
-fn outcome(stage: &Stage) -> Result<String> {
-    wait::until("the end is recorded", Duration::from_secs(10), || {
-        let records = stage.lanyard.records()?;
-        let of = |event: &str| {
-            let event = event.to_owned();
-            records
-                .iter()
-                .filter(move |record| record["event"] == *event)
-        };
-        let intent = of("RequestIntended").find(|record| record["request"]["path"] == "/ticks");
-        let intent = intent.context("the request is recorded")?;
-        let end = of("RequestEnded").find(|end| end["intent"] == intent["id"]);
-        Ok(end.and_then(|end| end["outcome"].as_str().map(str::to_owned)))
-    })
 }

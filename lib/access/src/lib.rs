@@ -27,6 +27,7 @@ pub mod mcp;
 pub mod method;
 pub mod object;
 pub mod path;
+pub mod pod;
 pub mod policy;
 pub mod port;
 pub mod prefix;

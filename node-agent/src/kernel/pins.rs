@@ -1,7 +1,8 @@
 //! Where programs and maps outlive the node agent: `/sys/fs/bpf/lanyard/NODE/vABI`.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -135,17 +136,20 @@ impl Pins {
     }
 
     /// Makes the folder, closed to everybody but root.
+    ///
+    /// Another node of this machine makes and removes the folder of all nodes at any time.
     pub fn prepare(&self) -> Result<(), PinError> {
+        const TRIES: usize = 100;
         let top = Path::new(Self::BPF).join("lanyard");
-        for folder in [&top, &self.node, &self.folder] {
-            if !folder.exists() {
-                let made = fs::DirBuilder::new().mode(0o700).create(folder);
-                made.map_err(|source| system("make", folder, source))?;
+        let folders = [&top, &self.node, &self.folder];
+        let make = || folders.iter().try_for_each(|folder| make_closed(folder));
+        for _ in 1..TRIES {
+            match make() {
+                Err(PinError::System { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                made => return made,
             }
-            let closed = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
-            closed.map_err(|source| system("close", folder, source))?;
         }
-        Ok(())
+        make()
     }
 
     /// Says that everything stands, of this build alone.
@@ -207,6 +211,17 @@ impl Pins {
             Err(PinError::NotBpf(path.to_owned()))
         }
     }
+}
+
+fn make_closed(folder: &Path) -> Result<(), PinError> {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(source) if source.kind() != ErrorKind::AlreadyExists => {
+            return Err(system("make", folder, source));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let closed = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    closed.map_err(|source| system("close", folder, source))
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, PinError> {

@@ -313,3 +313,24 @@ fn two_nodes_of_one_machine_do_not_meet() {
     removed.remove().unwrap();
     result.unwrap();
 }
+
+/// The folder of all nodes comes and goes with the first and the last of them, at any moment of another's start.
+#[test]
+fn nodes_of_one_machine_begin_and_end_beside_each_other() {
+    let begin_and_end = |name: &str| {
+        let pins = Kernel::pins(name);
+        for _ in 0..2000 {
+            pins.prepare().unwrap();
+            let mode = fs::metadata(pins.map("PROC").parent().unwrap());
+            assert_eq!(mode.unwrap().permissions().mode() & 0o777, 0o700);
+            pins.remove().unwrap();
+        }
+        assert!(!pins.is_anything_there());
+    };
+    let name = |number: u32| format!("beside-{}-{number}", std::process::id());
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            scope.spawn(move || begin_and_end(&name(number)));
+        }
+    });
+}

@@ -18,11 +18,12 @@ use crate::command::{capture, quietly};
 const NGINX: (&str, &str) = ("nginx.service", "/run/nginx.pid");
 
 /// What else they would start, each with the program by which one knows that it was there before.
-const OTHERS: [(&str, &str); 7] = [
+const OTHERS: [(&str, &str); 8] = [
     ("postgresql.service", "/usr/bin/psql"),
     ("redis-server.service", "/usr/bin/redis-server"),
     ("fcgiwrap.service", "/usr/sbin/fcgiwrap"),
     ("fcgiwrap.socket", "/usr/sbin/fcgiwrap"),
+    ("ssh.service", "/usr/sbin/sshd"),
     ("haproxy.service", "/usr/sbin/haproxy"),
     ("squid.service", "/usr/sbin/squid"),
     ("containerd.service", "/usr/bin/containerd"),
