@@ -8,6 +8,7 @@ mod btf;
 pub mod clock;
 pub mod datagrams;
 mod maps;
+pub mod namespace;
 mod object;
 mod pins;
 mod raw_link;

@@ -21,6 +21,7 @@ mod kernel {
     mod bind;
     mod causes;
     mod connect;
+    mod containers;
     mod create;
     mod datagram;
     mod deadline;

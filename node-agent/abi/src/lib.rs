@@ -12,6 +12,7 @@ pub mod event;
 pub mod grant;
 pub mod kernel_function;
 pub mod plain;
+pub mod pod;
 pub mod process;
 pub mod settings;
 pub mod tag;
@@ -19,4 +20,4 @@ pub mod unix;
 pub mod virtual_address;
 
 /// The version of this layout.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;

@@ -45,6 +45,10 @@ plain! {
         pub dns6: u16,
         /// See [`marks`].
         pub marks: u32,
+        /// 0, so that the size is whole.
+        pub reserved: u32,
+        /// The cookie of the network namespace that it listens in; 0 where it does not.
+        pub namespace: u64,
     }
 }
 

@@ -59,6 +59,24 @@ plain! {
         pub sock_addr_name: u32,
         /// `bpf_sock_addr_kern.uaddrlen`; 0 where the kernel's hooks do not know it.
         pub sock_addr_name_length: u32,
+        /// `task_struct.thread_pid`
+        pub task_number: u32,
+        /// `pid.level`
+        pub number_level: u32,
+        /// `pid.numbers`
+        pub number_each: u32,
+        /// `cgroup.root`
+        pub cgroup_root: u32,
+        /// `cgroup.kn`
+        pub cgroup_node: u32,
+        /// `cgroup.self.parent`
+        pub cgroup_parent: u32,
+        /// `cgroup_root.hierarchy_id`
+        pub root_hierarchy: u32,
+        /// `kernfs_node.id`
+        pub node_id: u32,
+        /// `kernfs_node.name`
+        pub node_name: u32,
         /// Which generation of the tracing programs this is; see `ACTIVE`.
         pub generation: u32,
     }

@@ -2,10 +2,12 @@
 //! brokers' sockets before it says so here, and so nobody takes them while all of Lanyard is dead either.
 
 use aya_ebpf::{
-    bindings::bpf_sock_addr, helpers::generated::bpf_set_retval, macros::cgroup_sock_addr,
+    bindings::bpf_sock_addr,
+    helpers::{bpf_get_netns_cookie, generated::bpf_set_retval},
+    macros::cgroup_sock_addr,
     programs::SockAddrContext,
 };
-use lanyard_node_agent_abi::cause::Cause;
+use lanyard_node_agent_abi::{cause::Cause, pod::BrokerPort};
 
 use crate::{
     connect::{ALLOW, REFUSE, bytes, mapped, user_ip4, user_ip6, user_port},
@@ -33,8 +35,14 @@ pub(crate) fn bind6(ctx: SockAddrContext) -> i32 {
 fn verdict(context: *mut bpf_sock_addr, address: [u8; 16]) -> i32 {
     const EADDRINUSE: i32 = 98;
     let port = user_port(context);
+    let key = BrokerPort {
+        // SAFETY: the context of this run.
+        namespace: unsafe { bpf_get_netns_cookie(context.cast()) },
+        port: u32::from(port),
+        reserved: 0,
+    };
     // SAFETY: the value is not read.
-    if port == 0 || unsafe { BROKER_PORT.get(u32::from(port)) }.is_none() {
+    if port == 0 || unsafe { BROKER_PORT.get(key) }.is_none() {
         return ALLOW;
     }
     match subject::current() {

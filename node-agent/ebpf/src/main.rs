@@ -13,6 +13,7 @@
 )]
 
 mod bind;
+mod cgroup;
 mod connect;
 mod create;
 mod flow;

@@ -12,6 +12,7 @@ use lanyard_node_agent_abi::{
     cause::COUNTERS,
     event::{self, ARGUMENTS, ExecEvent, LOADER_NAME},
     grant::{Grant, GrantKey, SLOTS, Slot},
+    pod::{BrokerPort, CGROUP_NAME},
     process::{ArmedFile, Image, Process, ScopeSettings, Usage},
     tag::Tag,
     unix::UnixKey,
@@ -20,6 +21,21 @@ use lanyard_node_agent_abi::{
 /// Cgroup id to scope.
 #[map]
 pub(crate) static SCOPE: HashMap<u64, u32> = HashMap::with_max_entries(16_384, 0);
+
+/// A pod's cgroup by its own name, filled up with zeros, to the pod's scope: whatever cgroup of that name is made is
+/// the pod's.
+#[map]
+pub(crate) static POD: HashMap<[u8; CGROUP_NAME], u32> =
+    HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+
+/// Cgroups of pods and of their containers; see [`lanyard_node_agent_abi::pod::container`].
+#[map]
+pub(crate) static CONTAINER: HashMap<u64, u32> =
+    HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+
+/// Thread groups that are a pod's broker, with the image that was attested: they are in their pod and not in its scope.
+#[map]
+pub(crate) static BROKER: HashMap<u32, u64> = HashMap::with_max_entries(4_096, 0);
 
 /// Scope to what holds for all of it.
 #[map]
@@ -68,9 +84,9 @@ pub(crate) static LEASE: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static HANDOVER: HashMap<Ends, Tag> = HashMap::with_max_entries(65_536, 0);
 
-/// Ports of brokers, in network order, to their scope.
+/// Ports of brokers to their scope.
 #[map]
-pub(crate) static BROKER_PORT: HashMap<u32, u32> = HashMap::with_max_entries(65_536, 0);
+pub(crate) static BROKER_PORT: HashMap<BrokerPort, u32> = HashMap::with_max_entries(65_536, 0);
 
 /// Unix sockets that a scope may reach.
 #[map]

@@ -1,6 +1,7 @@
 //! Executions, forks and exits: which image each process of a scope runs.
 
 mod arguments;
+mod container;
 mod environment;
 mod image;
 mod told;
@@ -20,7 +21,7 @@ use lanyard_node_agent_abi::{
 
 use self::image::{Origin, Shown, release};
 use crate::{
-    maps::{ACTIVE, ARMED, LIVE, PROC, SCOPE, SEQUENCE},
+    maps::{ACTIVE, ARMED, BROKER, LIVE, PROC, SCOPE, SEQUENCE},
     refusal::count,
     settings::{offsets, read},
     share::{self, Share},
@@ -100,6 +101,9 @@ fn executed(bprm: usize) {
         }
         let _ = ARMED.remove(tgid);
     }
+    if marks & flags::ROOTED == 0 && container::begins(task) {
+        marks |= flags::ROOTED | unconfined(task);
+    }
     if read::<u32>(task, offsets().task_traced) != 0 {
         marks |= flags::TRACED;
     }
@@ -175,8 +179,10 @@ fn exited(task: usize) {
         return; // another thread of the group lives
     }
     let tgid: u32 = read(task, offsets.task_tgid);
-    // An armed process that executes nothing must not leave its demand to the next one of its number.
+    // An armed process that executes nothing must not leave its demand to the next one of its number, nor a broker its
+    // place.
     let _ = ARMED.remove(tgid);
+    let _ = BROKER.remove(tgid);
     // SAFETY: copied at once; the group is ending, and changes nothing any more.
     if let Some(process) = unsafe { PROC.get(tgid) }.copied()
         // Of two threads that end at once both find nobody else alive: only one of them removes the entry.

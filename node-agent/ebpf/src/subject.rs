@@ -9,7 +9,7 @@ use aya_ebpf::{
 use lanyard_node_agent_abi::process::{Process, flags, marks};
 
 use crate::{
-    maps::{PROC, SCOPE, SETTINGS},
+    maps::{BROKER, PROC, SCOPE, SETTINGS},
     settings::{offsets, read},
 };
 
@@ -72,6 +72,9 @@ pub(crate) fn current() -> Option<Subject> {
     let tgid = current_tgid();
     // SAFETY: the value is copied at once; a torn read mixes two values of one process.
     if let Some(process) = unsafe { PROC.get(tgid) } {
+        if is_broker(tgid, process) {
+            return None;
+        }
         return Some(Subject {
             tgid,
             scope: process.scope,
@@ -87,6 +90,13 @@ pub(crate) fn current() -> Option<Subject> {
         marks: marks_of(scope),
         process: None,
     })
+}
+
+/// Whether it is its pod's broker, and still the image that was attested.
+#[inline(always)]
+fn is_broker(tgid: u32, process: &Process) -> bool {
+    // SAFETY: one word is read once.
+    unsafe { BROKER.get(tgid) }.is_some_and(|attested| *attested == process.exec_id)
 }
 
 /// What holds in a scope; nothing that would let more pass when that is not known.

@@ -108,6 +108,16 @@ impl<'a> Types<'a> {
                 .unwrap_or_default(),
             task_seccomp: self.offset("task_struct", "seccomp")?
                 + self.offset("seccomp", "mode")?,
+            task_number: self.offset("task_struct", "thread_pid")?,
+            number_level: self.offset("pid", "level")?,
+            number_each: self.offset("pid", "numbers")?,
+            cgroup_root: self.offset("cgroup", "root")?,
+            cgroup_node: self.offset("cgroup", "kn")?,
+            cgroup_parent: self.offset("cgroup", "self")?
+                + self.offset("cgroup_subsys_state", "parent")?,
+            root_hierarchy: self.offset("cgroup_root", "hierarchy_id")?,
+            node_id: self.offset("kernfs_node", "id")?,
+            node_name: self.offset("kernfs_node", "name")?,
             generation,
         })
     }

@@ -1,5 +1,8 @@
 //! Typed access to the maps that the programs decide by.
 
+mod grants;
+mod pods;
+
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd as _, BorrowedFd},
@@ -7,13 +10,13 @@ use std::{
 };
 
 use aya::maps::{
-    Array, HashMap, Map, MapData, MapError as AyaError, PerCpuArray, SkStorage,
-    lpm_trie::{Key as Prefix, LpmTrie},
+    Array, HashMap, Map, MapData, MapError as AyaError, PerCpuArray, SkStorage, lpm_trie::LpmTrie,
 };
 use lanyard_node_agent_abi::{
     cause::{Cause, lost},
     event::{LOADER_NAME, OWN_VARIABLE},
-    grant::{Grant, GrantKey, KEY_BITS, Slot},
+    grant::{Grant, GrantKey, Slot},
+    pod::{BrokerPort, CGROUP_NAME},
     process::{ArmedFile, ExecId, Image, Process, ScopeSettings, Usage},
     tag::{Tag, side},
     unix::UnixKey,
@@ -65,8 +68,11 @@ pub struct Maps {
     images: HashMap<MapData, u64, Shared<Image>>,
     grants: HashMap<MapData, Shared<GrantKey>, Shared<Grant>>,
     networks: LpmTrie<MapData, Shared<GrantKey>, Shared<Grant>>,
+    pods: HashMap<MapData, [u8; CGROUP_NAME], u32>,
+    containers: HashMap<MapData, u64, u32>,
+    brokers: HashMap<MapData, u32, u64>,
     lease: Array<MapData, u64>,
-    broker_ports: HashMap<MapData, u32, u32>,
+    broker_ports: HashMap<MapData, Shared<BrokerPort>, u32>,
     unix_sockets: HashMap<MapData, Shared<UnixKey>, u32>,
     loader: HashMap<MapData, [u8; LOADER_NAME], u32>,
     own_variables: HashMap<MapData, [u8; OWN_VARIABLE], u32>,
@@ -93,6 +99,9 @@ impl Maps {
             live: hash!("LIVE"),
             images: hash!("IMAGE"),
             grants: hash!("GRANT"),
+            pods: hash!("POD"),
+            containers: hash!("CONTAINER"),
+            brokers: hash!("BROKER"),
             networks: LpmTrie::try_from(Map::LpmTrie(pinned(pins, "NETWORK")?))
                 .map_err(failed("open", "NETWORK"))?,
             lease: Array::try_from(Map::Array(pinned(pins, "LEASE")?))
@@ -118,16 +127,24 @@ impl Maps {
         scope: u32,
         settings: ScopeSettings,
     ) -> Result<(), MapError> {
+        self.prepare(scope, settings)?;
+        self.scope
+            .insert(cgroup, scope, 0)
+            .map_err(failed("write", "SCOPE"))
+    }
+
+    /// Makes what a scope needs before anything can be in it.
+    pub fn prepare(&mut self, scope: u32, settings: ScopeSettings) -> Result<(), MapError> {
         const IF_MISSING: u64 = 1; // BPF_NOEXIST: processes of it may be counted already
         self.set_settings(scope, settings)?;
         match self.usage.insert(scope, Shared(Usage::ZERO), IF_MISSING) {
             Err(AyaError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(libc::EEXIST) => {}
-            other => other.map_err(failed("write", "USAGE"))?,
+                if error.io_error.raw_os_error() == Some(libc::EEXIST) =>
+            {
+                Ok(())
+            }
+            other => other.map_err(failed("write", "USAGE")),
         }
-        self.scope
-            .insert(cgroup, scope, 0)
-            .map_err(failed("write", "SCOPE"))
     }
 
     /// Says what holds in a scope now, and keeps its broker's ports for it.
@@ -135,7 +152,7 @@ impl Maps {
         let before = self.settings.get(&scope, 0).ok().map(|settings| settings.0);
         for port in ports_of(&settings) {
             self.broker_ports
-                .insert(u32::from(port), scope, 0)
+                .insert(Shared(port), scope, 0)
                 .map_err(failed("write", "BROKER_PORT"))?;
         }
         self.settings
@@ -154,8 +171,8 @@ impl Maps {
         self.settings.get(&scope, 0).ok().map(|settings| settings.0)
     }
 
-    fn give_port_back(&mut self, port: u16) -> Result<(), MapError> {
-        ignore_missing(self.broker_ports.remove(&u32::from(port)))
+    fn give_port_back(&mut self, port: BrokerPort) -> Result<(), MapError> {
+        ignore_missing(self.broker_ports.remove(&Shared(port)))
             .map_err(failed("write", "BROKER_PORT"))
     }
 
@@ -172,8 +189,8 @@ impl Maps {
     }
 
     /// Forgets a scope whose last process is gone.
-    pub fn forget_scope(&mut self, cgroup: u64, scope: u32) -> Result<(), MapError> {
-        ignore_missing(self.scope.remove(&cgroup)).map_err(failed("write", "SCOPE"))?;
+    pub fn forget_scope(&mut self, scope: u32) -> Result<(), MapError> {
+        self.forget_cgroups(scope)?;
         for port in self.settings(scope).iter().flat_map(ports_of) {
             self.give_port_back(port)?;
         }
@@ -334,76 +351,9 @@ impl Maps {
             .collect()
     }
 
-    /// Every grant.
-    pub fn grants(&self) -> Vec<(GrantKey, Grant)> {
-        self.grants
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(key, grant)| (key.0, grant.0))
-            .collect()
-    }
-
     /// Every scope, by cgroup.
     pub fn scopes(&self) -> BTreeMap<u64, u32> {
         self.scope.iter().filter_map(Result::ok).collect()
-    }
-
-    /// Every grant for a network, with the length of its prefix in the address's bits.
-    pub fn networks(&self) -> Vec<(GrantKey, u32, Grant)> {
-        self.networks
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(key, grant)| {
-                (
-                    key.data().0,
-                    key.prefix_len().saturating_sub(KEY_BITS),
-                    grant.0,
-                )
-            })
-            .collect()
-    }
-
-    /// Opens a network, whose prefix has that many of the address's bits.
-    pub fn set_network(&mut self, key: GrantKey, bits: u32, grant: Grant) -> Result<(), MapError> {
-        self.networks
-            .insert(&Prefix::new(KEY_BITS + bits, Shared(key)), Shared(grant), 0)
-            .map_err(failed("write", "NETWORK"))
-    }
-
-    /// Closes a network.
-    pub fn remove_network(&mut self, key: GrantKey, bits: u32) -> Result<(), MapError> {
-        ignore_missing(
-            self.networks
-                .remove(&Prefix::new(KEY_BITS + bits, Shared(key))),
-        )
-        .map_err(failed("write", "NETWORK"))
-    }
-
-    /// Opens a destination.
-    pub fn set_grant(&mut self, key: GrantKey, grant: Grant) -> Result<(), MapError> {
-        self.grants
-            .insert(Shared(key), Shared(grant), 0)
-            .map_err(failed("write", "GRANT"))
-    }
-
-    /// Closes a destination.
-    pub fn remove_grant(&mut self, key: GrantKey) -> Result<(), MapError> {
-        ignore_missing(self.grants.remove(&Shared(key))).map_err(failed("write", "GRANT"))
-    }
-
-    /// A slot as it is.
-    pub fn slot(&self, number: u32) -> Result<Slot, MapError> {
-        self.slots
-            .get(&number, 0)
-            .map(|slot| slot.0)
-            .map_err(failed("read", "SLOT"))
-    }
-
-    /// Sets a slot.
-    pub fn set_slot(&mut self, number: u32, slot: Slot) -> Result<(), MapError> {
-        self.slots
-            .set(number, Shared(slot), 0)
-            .map_err(failed("write", "SLOT"))
     }
 
     /// Refusals since the start, by cause, and events lost, summed over the processors.
@@ -426,11 +376,17 @@ impl Maps {
     }
 }
 
-/// The ports that a broker has, in network order.
-fn ports_of(settings: &ScopeSettings) -> impl Iterator<Item = u16> + use<> {
+/// The ports that a broker has.
+fn ports_of(settings: &ScopeSettings) -> impl Iterator<Item = BrokerPort> + use<> {
+    let namespace = settings.namespace;
     [settings.tcp4, settings.tcp6, settings.dns4, settings.dns6]
         .into_iter()
         .filter(|port| *port != 0)
+        .map(move |port| BrokerPort {
+            namespace,
+            port: port.into(),
+            reserved: 0,
+        })
 }
 
 fn ignore_missing(result: Result<(), AyaError>) -> Result<(), AyaError> {

@@ -111,6 +111,9 @@ pub(super) fn digest(object: &[u8]) -> Sha256Digest {
 /// The maps, by their names in the object.
 pub(super) const MAPS: &[&str] = &[
     "SCOPE",
+    "POD",
+    "CONTAINER",
+    "BROKER",
     "SETTINGS",
     "USAGE",
     "PROC",
@@ -156,11 +159,13 @@ const AT_ROOT: &[(&str, u32)] = &[
     ("getpeername6", 30),
 ];
 
-/// The programs that follow processes, with their tracepoints.
+/// The programs that follow processes and cgroups, with their tracepoints.
 const TRACING: &[(&str, &str)] = &[
     ("on_exec", "sched_process_exec"),
     ("on_fork", "sched_process_fork"),
     ("on_exit", "sched_process_exit"),
+    ("on_cgroup_made", "cgroup_mkdir"),
+    ("on_cgroup_removed", "cgroup_rmdir"),
 ];
 
 /// Loads every program, pins every map, and attaches and pins every link.

@@ -33,6 +33,7 @@ mod tests {
     use lanyard_node_agent_abi::{
         event::{ExecEvent, FlowEvent, RefusalEvent},
         grant::{Grant, GrantKey, Slot},
+        pod::BrokerPort,
         process::{ArmedFile, Image, Process, ScopeSettings, Usage},
         settings::Offsets,
         tag::Tag,
@@ -73,6 +74,7 @@ mod tests {
         comes_back::<Image>();
         comes_back::<Tag>();
         comes_back::<UnixKey>();
+        comes_back::<BrokerPort>();
         comes_back::<Offsets>();
     }
 }

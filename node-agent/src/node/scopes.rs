@@ -158,7 +158,7 @@ impl Node {
             return Ok(());
         };
         scope.cgroup.remove().map_err(ScopeError::from)?;
-        self.maps.forget_scope(scope.cgroup.id(), id)?;
+        self.maps.forget_scope(id)?;
         for text in trust::harmless(scope.folder()) {
             self.maps.set_own_variable(&text, false)?;
         }

@@ -9,6 +9,8 @@ use std::{
 
 use lanyard_node_agent_abi::process::ScopeSettings;
 
+use crate::kernel::namespace;
+
 /// The sockets of one address family.
 struct Pair {
     tcp: TcpListener,
@@ -17,6 +19,8 @@ struct Pair {
 
 /// Where a broker listens.
 pub struct Listeners {
+    /// The cookie of their network namespace.
+    namespace: u64,
     v4: Pair,
     v6: Option<Pair>,
 }
@@ -33,6 +37,7 @@ impl Listeners {
             .ok()
             .zip(UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok());
         Ok(Self {
+            namespace: namespace::cookie_of(v4.tcp.as_fd())?,
             v4,
             v6: v6.map(|(tcp, dns)| Pair { tcp, dns }),
         })
@@ -52,6 +57,8 @@ impl Listeners {
             dns4: dns(&self.v4)?,
             dns6,
             marks,
+            reserved: 0,
+            namespace: self.namespace,
         })
     }
 

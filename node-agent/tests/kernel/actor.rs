@@ -59,10 +59,26 @@ impl Gate {
         Self::of(&mut shell)
     }
 
+    /// One whose actor is the first process of a namespace of processes, as a container's is. What it executes itself
+    /// before is outside of that, as what a container runtime executes is.
+    pub(crate) fn start_runtime() -> Self {
+        Self::of(&mut Self::shell_of(&[
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child",
+        ]))
+    }
+
     fn shell() -> Command {
+        Self::shell_of(&[])
+    }
+
+    fn shell_of(runtime: &[&str]) -> Command {
         let mut shell = Command::new("/bin/sh");
         shell
-            .args(["-c", "echo; read _ && exec \"$0\" \"$@\""])
+            .args(["-c", "echo; read _ && exec \"$@\"", "sh"])
+            .args(runtime)
             .arg(python())
             .args(["-I", "-S", "-u", "-c", SCRIPT])
             .stdin(Stdio::piped())

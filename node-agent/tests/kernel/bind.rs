@@ -35,10 +35,24 @@ fn a_brokers_port_is_taken_by_nobody_also_while_everything_is_dead() {
     }
     assert!(node.agent_starts());
     node.refusal(Cause::BrokerPort);
-    let (id, scope) = (node.cgroup.id(), node.scope);
-    node.maps().forget_scope(id, scope).unwrap();
+    let scope = node.scope;
+    node.maps().forget_scope(scope).unwrap();
     outside.run(&format!(
         "s = socket.socket()\ns.bind(('127.0.0.1', {}))",
         u16::from_be(settings.tcp4)
     ));
+}
+
+/// A pod has a network namespace of its own, and so has its broker ports of its own.
+#[test]
+fn a_brokers_port_is_free_in_another_network_namespace() {
+    let mut node = Node::start();
+    let port = u16::from_be(node.broker.ports().tcp4);
+    let bind = format!("s = socket.socket()\ns.bind(('127.0.0.1', {port}))");
+    let mut here = node.outside();
+    assert_eq!(here.attempt(&bind), Err("EADDRINUSE".into()));
+    let mut elsewhere = node.outside();
+    elsewhere.run("import ctypes\nassert ctypes.CDLL(None).unshare(0x40000000) == 0");
+    elsewhere.run(&bind);
+    assert_eq!(node.refusals(Cause::BrokerPort), 1);
 }

@@ -6,6 +6,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
+use lanyard_node_agent::kernel::namespace;
 use lanyard_node_agent_abi::{
     process::ScopeSettings,
     tag::{SOCKET_LEVEL, SOCKET_OPTION_TAG, Tag},
@@ -190,6 +191,8 @@ impl Broker {
             dns4: self.dns4.address().port().to_be(),
             dns6: self.dns6.address().port().to_be(),
             marks: 0,
+            reserved: 0,
+            namespace: namespace::cookie_of(self.tcp4.0.as_fd()).unwrap(),
         }
     }
 }
