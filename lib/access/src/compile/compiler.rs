@@ -1,5 +1,7 @@
 //! Remembers what is compiled, and compiles again only what a change or the time touches.
 
+mod received;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -14,7 +16,7 @@ use super::{
 use crate::{
     approval::Approval,
     credential::CredentialSource,
-    desired::{Desired, GrantStanding},
+    desired::{Desired, DesiredAgent, GrantStanding},
     digest::Sha256Digest,
     grant::Grant,
     identity::Identity,
@@ -63,6 +65,8 @@ pub struct Delta {
 #[derive(Debug, Default)]
 pub struct Compiler {
     written: Written,
+    /// What another compiler has compiled; an agent is either written here or received.
+    received: BTreeMap<ObjectKey, DesiredAgent>,
     desired: Desired,
     history: History,
     index: Index,
@@ -167,9 +171,9 @@ impl Compiler {
             ..Past::default()
         };
         self.history.remember(key, uid, spec, used_up);
-        if let Some(grant) = self.written.grants.get(key) {
-            self.dirty.insert(grant.identity.clone());
-        }
+        let written = self.written.grants.get(key).map(|grant| &grant.identity);
+        let known = self.desired.grants.get(key).map(|known| &known.identity);
+        self.dirty.extend(written.or(known).cloned());
     }
 
     fn apply_grant(&mut self, key: &ObjectKey, grant: Option<Grant>) {
@@ -225,6 +229,7 @@ impl Compiler {
     pub fn compile(&mut self, now: Timestamp) -> Delta {
         if self.compiled_at.is_some_and(|before| now < before) {
             self.dirty.extend(self.index.agents().cloned());
+            self.dirty.extend(self.received.keys().cloned());
         }
         self.compiled_at = Some(now);
         self.dirty.extend(self.schedule.take_due(now));
@@ -242,17 +247,16 @@ impl Compiler {
     }
 
     fn compile_agent(&mut self, agent: &ObjectKey, now: Timestamp, delta: &mut Delta) {
-        let standings = self.standings_of(agent, now);
+        let (new, standings) = match self.received_at(agent, now) {
+            Some((new, standings)) => (Some(new), standings),
+            None => self.written_at(agent, now),
+        };
         let moments = standings.iter();
         let moments = moments.filter_map(|(_, standing)| standing.changes_at);
         self.schedule.set(agent, moments.min());
-        let new = self.written.identities.get(agent).map(|identity| {
-            let grants = standings.iter();
-            let grants = grants.filter_map(|(key, standing)| {
-                Some((self.written.grants.get(key)?, standing.clone()))
-            });
-            agent_of(identity, &self.written.credentials, grants)
-        });
+        if !self.written.identities.contains_key(agent) {
+            self.forget_withdrawn(agent, &standings, delta);
+        }
         if self.desired.agents.get(agent) != new.as_ref() {
             put(&mut self.desired.agents, agent, new);
             delta.agents.insert(agent.clone());
@@ -263,6 +267,23 @@ impl Compiler {
                 delta.grants.insert(key);
             }
         }
+    }
+
+    /// What follows from what is written of an agent.
+    fn written_at(
+        &mut self,
+        agent: &ObjectKey,
+        now: Timestamp,
+    ) -> (Option<DesiredAgent>, Vec<(ObjectKey, GrantStanding)>) {
+        let standings = self.standings_of(agent, now);
+        let new = self.written.identities.get(agent).map(|identity| {
+            let grants = standings.iter();
+            let grants = grants.filter_map(|(key, standing)| {
+                Some((self.written.grants.get(key)?, standing.clone()))
+            });
+            agent_of(identity, &self.written.credentials, grants)
+        });
+        (new, standings)
     }
 
     /// Where each grant of `agent` stands; what must outlast this moment goes into the history.

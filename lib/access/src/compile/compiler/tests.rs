@@ -1,6 +1,7 @@
 mod clock;
 mod delta;
 mod memory;
+mod received;
 
 use super::*;
 use crate::{
