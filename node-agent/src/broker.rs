@@ -49,7 +49,7 @@ impl Broker {
 
 /// Why a broker ended.
 #[derive(Debug, Error)]
-enum BrokerError {
+pub enum BrokerError {
     /// It could not be started.
     #[error("start a broker: {0}")]
     Start(#[source] io::Error),
@@ -90,8 +90,17 @@ async fn run(node: &Shared, scope: u32) -> Result<(), BrokerError> {
     let (process, stream) = {
         let node = node.borrow();
         let scope = node.scopes.get(&scope).ok_or(BrokerError::ScopeGone)?;
-        process::start(&scope.listeners.descriptors()).map_err(BrokerError::Start)?
+        let listeners = scope.listeners.as_ref().ok_or(BrokerError::ScopeGone)?;
+        process::start(&listeners.descriptors()).map_err(BrokerError::Start)?
     };
+    let result = attend(node, scope, stream).await;
+    // Whatever it still does, it does nothing more for this scope.
+    drop(process);
+    result
+}
+
+/// Serves a broker over its link, until it goes away or must. Its sockets are with it.
+pub async fn attend(node: &Shared, scope: u32, stream: UnixStream) -> Result<(), BrokerError> {
     let (messages, outgoing) = mpsc::channel(WAITING);
     let (alive, dropped) = oneshot::channel();
     let state = {
@@ -112,13 +121,10 @@ async fn run(node: &Shared, scope: u32) -> Result<(), BrokerError> {
         outgoing,
         state_message(state),
     );
-    let result = tokio::select! {
+    tokio::select! {
         result = talk => result,
         _ = dropped => Err(BrokerError::ScopeGone),
-    };
-    // Whatever it still does, it does nothing more for this scope.
-    drop(process);
-    result
+    }
 }
 
 fn state_message(state: lanyard_protocol::broker::ScopeState) -> FromAgent {

@@ -17,7 +17,7 @@ use lanyard_access::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{deadline::Deadlines, names::Names};
+use crate::{deadline::Deadlines, names::Names, scope::pod::Pod};
 
 /// The form of the file. Another one is refused.
 const FORMAT: u32 = 1;
@@ -92,6 +92,12 @@ pub struct KeptScope {
     pub uid: u32,
     /// Addresses of its names.
     pub names: Names,
+    /// The pod whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Pod>,
+    /// Whether that pod is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_released: bool,
 }
 
 impl Kept {
@@ -192,6 +198,8 @@ mod tests {
             agent: "bot".parse().unwrap(),
             uid: 1,
             names: Names::default(),
+            pod: None,
+            is_released: false,
         };
         let mut kept = Kept {
             format: FORMAT,

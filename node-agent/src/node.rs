@@ -7,10 +7,11 @@ mod flows;
 mod grants;
 mod images;
 mod losses;
+mod pods;
 mod requests;
 mod scopes;
 
-pub use self::{images::Look, losses::Losses, requests::Connected};
+pub use self::{images::Look, losses::Losses, pods::PodError, requests::Connected};
 
 use self::{losses::Lost, requests::Requests};
 
@@ -67,6 +68,9 @@ pub enum NodeError {
     /// The ports of a broker.
     #[error("read the ports of a broker: {0}")]
     Ports(std::io::Error),
+    /// A pod.
+    #[error(transparent)]
+    Pod(#[from] PodError),
 }
 
 /// One node.

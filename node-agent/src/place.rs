@@ -35,8 +35,10 @@ pub struct Place {
     pub node: String,
     /// Cgroup v2 folder below which programs are attached.
     pub attach_root: PathBuf,
-    /// The node's own cgroup, below which each scope has one.
+    /// The node's own cgroup, below which each scope of `lanyard run` has one.
     pub cgroup: PathBuf,
+    /// The cgroup below which the kubelet of this node makes those of pods.
+    pub kubelet_root: PathBuf,
     /// What ends with a restart of the machine.
     pub run: PathBuf,
     /// What is kept.
@@ -53,6 +55,7 @@ impl Place {
         let place = Self {
             node: arguments.node.clone(),
             cgroup: attach_root.join("lanyard").join(&arguments.node),
+            kubelet_root: attach_root.clone(),
             run: arguments.run_dir.join(&arguments.node),
             state: arguments.state.clone(),
             attach_root,

@@ -1,8 +1,10 @@
-//! A scope: the processes of one `lanyard run`, fenced together, with a broker of their own.
+//! A scope: the processes of one `lanyard run` or of one pod, fenced together, with a broker of their own.
 
 pub mod cgroup;
+pub mod fence;
 pub mod inherited;
 pub mod listeners;
+pub mod pod;
 pub mod trust;
 
 use std::{
@@ -11,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lanyard_access::{host::DnsName, object::ObjectKey};
+use lanyard_access::{host::DnsName, object::ObjectKey, pod as pod_volumes};
 use lanyard_protocol::record::ScopeRef;
 use thiserror::Error;
 use tracing::warn;
@@ -19,7 +21,9 @@ use zeroize::Zeroizing;
 
 use self::{
     cgroup::Cgroup,
+    fence::Fence,
     listeners::Listeners,
+    pod::{Pod, PodCgroup},
     trust::{Own, Variable},
 };
 use crate::{
@@ -71,9 +75,10 @@ pub struct Scope {
     /// Granted names for which it has no address left.
     pub refused_names: BTreeSet<DnsName>,
     /// Its processes' cgroup.
-    pub cgroup: Cgroup,
-    /// Where its broker listens. They stay open when a broker dies, so that nobody else takes them.
-    pub listeners: Listeners,
+    pub fence: Fence,
+    /// Where its broker listens. They stay open when a broker dies, so that nobody else takes them. A pod has none
+    /// before its broker is there.
+    pub listeners: Option<Listeners>,
     /// Its own root.
     pub root: ScopeRoot,
     /// Where what its programs trust is.
@@ -90,6 +95,30 @@ impl Scope {
         now: i64,
     ) -> Result<Self, ScopeError> {
         let name = format!("{}-{id}", agent.name);
+        Self::begin(place, id, name, agent, uid, None, now)
+    }
+
+    /// Makes a scope for a pod of which nothing runs yet. `now` in seconds since 1970.
+    pub fn of_pod(
+        place: &Place,
+        id: u32,
+        agent: ObjectKey,
+        pod: Pod,
+        now: i64,
+    ) -> Result<Self, ScopeError> {
+        let name = format!("pod-{}", pod.uid);
+        Self::begin(place, id, name, agent, 0, Some(pod), now)
+    }
+
+    fn begin(
+        place: &Place,
+        id: u32,
+        name: String,
+        agent: ObjectKey,
+        uid: u32,
+        pod: Option<Pod>,
+        now: i64,
+    ) -> Result<Self, ScopeError> {
         let root = ScopeRoot::generate(&name, now)?;
         let folder = state_folder(place, &name);
         fs::create_dir_all(&folder).map_err(|source| file("make", &folder, source))?;
@@ -100,6 +129,8 @@ impl Scope {
             agent,
             uid,
             names: Names::default(),
+            pod,
+            is_released: false,
         };
         let scope = Self::assemble(place, id, kept, root)?;
         scope.trust_also("")?;
@@ -137,9 +168,25 @@ impl Scope {
             agent,
             uid,
             names,
+            pod,
+            is_released,
         } = kept;
-        let cgroup = Cgroup::make(&place.cgroup.join(&name))?;
-        let listeners = Listeners::open().map_err(ScopeError::Listeners)?;
+        let (fence, listeners) = match pod {
+            Some(pod) => {
+                let cgroup = PodCgroup::of(&pod.uid, &place.kubelet_root);
+                let fence = Fence::Pod {
+                    pod,
+                    cgroup,
+                    is_released,
+                };
+                (fence, None)
+            }
+            None => {
+                let cgroup = Cgroup::make(&place.cgroup.join(&name))?;
+                let listeners = Listeners::open().map_err(ScopeError::Listeners)?;
+                (Fence::Own(cgroup), Some(listeners))
+            }
+        };
         let folder = run_folder(place, &name);
         fs::create_dir_all(&folder).map_err(|source| file("make", &folder, source))?;
         Ok(Self {
@@ -149,7 +196,7 @@ impl Scope {
             uid,
             names,
             refused_names: BTreeSet::new(),
-            cgroup,
+            fence,
             listeners,
             root,
             folder,
@@ -163,6 +210,14 @@ impl Scope {
             agent: self.agent.clone(),
             uid: self.uid,
             names: self.names.clone(),
+            pod: self.fence.pod().cloned(),
+            is_released: matches!(
+                self.fence,
+                Fence::Pod {
+                    is_released: true,
+                    ..
+                }
+            ),
         }
     }
 
@@ -182,7 +237,7 @@ impl Scope {
             value,
             own: Own::Replaced,
         };
-        let mut variables = trust::variables(&self.folder);
+        let mut variables = trust::variables(self.shown());
         variables.push(of_its_own("LANYARD_SCOPE", self.name.clone()));
         variables.push(of_its_own("LANYARD_AGENT", self.agent.to_string()));
         variables
@@ -190,7 +245,16 @@ impl Scope {
 
     /// Adds to what its programs trust: roots that its starter trusts.
     pub fn trust_also(&self, added: &str) -> Result<(), ScopeError> {
-        trust::write(&self.folder, self.root.certificate_pem(), added)
+        let root = self.root.certificate_pem();
+        trust::write(&self.folder, self.shown(), root, added)
+    }
+
+    /// The path under which its programs see what they trust.
+    pub fn shown(&self) -> &Path {
+        match self.fence {
+            Fence::Own(_) => &self.folder,
+            Fence::Pod { .. } => Path::new(pod_volumes::TRUST_VOLUME.1),
+        }
     }
 
     /// The folder with what its programs trust.

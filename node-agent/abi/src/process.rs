@@ -29,6 +29,8 @@ pub mod flags {
     pub const TRACED: u32 = 4;
     /// The scope's root was executed without a seccomp filter or without `no_new_privs`.
     pub const UNCONFINED: u32 = 8;
+    /// The very execution with which a container began. Neither a fork has it nor a later execution.
+    pub const FIRST: u32 = 16;
 }
 
 plain! {

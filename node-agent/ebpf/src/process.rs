@@ -74,7 +74,7 @@ fn executed(bprm: usize) {
     let (scope, kept, parent) = match before {
         Some(process) => (
             process.scope,
-            process.flags & !flags::TRACED,
+            process.flags & !(flags::TRACED | flags::FIRST),
             process.exec_id,
         ),
         // SAFETY: no argument, and the value is one word.
@@ -102,7 +102,7 @@ fn executed(bprm: usize) {
         let _ = ARMED.remove(tgid);
     }
     if marks & flags::ROOTED == 0 && container::begins(task) {
-        marks |= flags::ROOTED | unconfined(task);
+        marks |= flags::ROOTED | flags::FIRST | unconfined(task);
     }
     if read::<u32>(task, offsets().task_traced) != 0 {
         marks |= flags::TRACED;
@@ -152,8 +152,12 @@ fn forked(child: usize) {
         return; // a thread
     }
     // SAFETY: copied at once; the parent cannot execute while it forks.
-    let Some(process) = (unsafe { PROC.get(current_tgid()) }).copied() else {
+    let Some(parent) = (unsafe { PROC.get(current_tgid()) }).copied() else {
         return;
+    };
+    let process = Process {
+        flags: parent.flags & !flags::FIRST,
+        ..parent
     };
     if !share::take(process.scope, Share::Processes, quota::PROCESSES) {
         count(Cause::QuotaUsedUp as u32);

@@ -64,8 +64,10 @@ pub(super) async fn down(
     }
 }
 
+/// Those that must be empty before enforcement ends. Pods are not waited for: they run on without it.
 fn cgroups(node: &Node) -> impl Iterator<Item = &Cgroup> {
-    let scopes = node.scopes.values().map(|scope| &scope.cgroup);
+    let scopes = node.scopes.values();
+    let scopes = scopes.filter_map(|scope| scope.fence.own());
     scopes.chain(&node.orphans)
 }
 

@@ -1,5 +1,7 @@
 //! Connections that stand under grants, and their ends.
 
+use std::os::fd::AsFd as _;
+
 use lanyard_access::host::Host;
 use lanyard_node_agent_abi::event::{FlowEvent, flow};
 use lanyard_protocol::record::Event;
@@ -9,7 +11,8 @@ use super::Node;
 use crate::{
     desired::number_of,
     flows::Flows,
-    kernel::{clock::Moment, sever},
+    kernel::{clock::Moment, namespace, sever},
+    scope::listeners::Listeners,
 };
 
 impl Node {
@@ -44,7 +47,7 @@ impl Node {
         if is_live || (is_held && runs) {
             self.flows.established(flow);
         } else {
-            destroy(&flow);
+            self.destroy(&flow);
         }
         if is_held {
             // The image may have been settled between the connect and this.
@@ -83,13 +86,20 @@ impl Node {
     /// Ends every connection that stands under a slot.
     pub(super) fn sever(&mut self, slot: u32) {
         for flow in self.flows.take(slot) {
-            destroy(&flow);
+            self.destroy(&flow);
         }
     }
-}
 
-pub(super) fn destroy(flow: &FlowEvent) {
-    if let Err(error) = sever::destroy(flow) {
-        warn!(%error, "an ended connection could not be destroyed; its packets are dropped");
+    /// Ends a connection, in the network that its scope has.
+    pub(super) fn destroy(&self, flow: &FlowEvent) {
+        let scope = self.scopes.get(&flow.scope);
+        let listeners = scope.and_then(|scope| scope.listeners.as_ref());
+        let ended = match listeners.and_then(Listeners::network) {
+            Some(network) => namespace::within(network.as_fd(), || sever::destroy(flow)),
+            None => sever::destroy(flow),
+        };
+        if let Err(error) = ended {
+            warn!(%error, "an ended connection could not be destroyed; its packets are dropped");
+        }
     }
 }

@@ -8,7 +8,7 @@ use lanyard_node_agent_abi::{
 use lanyard_protocol::record::Event;
 use tracing::{error, warn};
 
-use super::{Node, flows::destroy};
+use super::Node;
 use crate::{
     attest::{
         FileFacts, Origin, Rules, Verdict, candidates, decide, file, level_of, refused_by_lineage,
@@ -204,7 +204,7 @@ impl Node {
         if known.principal == 0 {
             // It may have been the agent until now.
             for flow in self.flows.take_image(exec_id) {
-                destroy(&flow);
+                self.destroy(&flow);
             }
         }
         self.release_held(exec_id);

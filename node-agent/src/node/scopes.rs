@@ -15,11 +15,18 @@ use lanyard_protocol::{
 };
 use tracing::{info, warn};
 
-use super::{Node, NodeError};
+use super::{Node, NodeError, pods};
 use crate::{
     desired::Openings,
     kernel::{Maps, clock::Moment},
-    scope::{Scope, ScopeError, cgroup::Cgroup, inherited, trust},
+    scope::{
+        Scope, ScopeError,
+        cgroup::{Cgroup, CgroupError},
+        fence::Fence,
+        inherited,
+        listeners::Listeners,
+        trust,
+    },
 };
 
 impl Node {
@@ -52,18 +59,17 @@ impl Node {
         if !added.is_empty() {
             scope.trust_also(added)?;
         }
-        for text in trust::harmless(scope.folder()) {
+        for text in trust::harmless(scope.shown()) {
             self.maps.set_own_variable(&text, true)?;
         }
         Ok(())
     }
 
     /// Without a note of its number nothing starts: another scope could be given the same one.
-    fn enforce_scope(&mut self, id: u32, now: Moment) -> Result<(), NodeError> {
+    pub(super) fn enforce_scope(&mut self, id: u32, now: Moment) -> Result<(), NodeError> {
         if let Some(scope) = self.scopes.get(&id) {
             let settings = self.settings_of(scope)?;
-            self.maps.enforce(scope.cgroup.id(), id, settings)?;
-            keep_servers(&mut self.maps, scope)?;
+            fence(&mut self.maps, scope, settings)?;
         }
         self.apply_to_scope(id, now);
         Ok(self.try_keep()?)
@@ -72,8 +78,7 @@ impl Node {
     /// What should hold in a scope, by its agent's identity and its broker's sockets.
     fn settings_of(&self, scope: &Scope) -> Result<ScopeSettings, NodeError> {
         let agent = self.compiler.desired().agents.get(&scope.agent);
-        let marks = agent.map_or(0, marks_of);
-        scope.listeners.settings(marks).map_err(NodeError::Ports)
+        settings(scope, agent.map_or(0, marks_of))
     }
 
     /// Brings what holds in a scope into agreement with its agent's identity.
@@ -99,9 +104,7 @@ impl Node {
         now: Moment,
     ) -> Result<(), NodeError> {
         let Some(scope) = self.scopes.get(&id) else {
-            return Err(NodeError::Scope(
-                crate::scope::cgroup::CgroupError::Gone.into(),
-            ));
+            return Err(NodeError::Scope(CgroupError::Gone.into()));
         };
         let event = Event::ScopeStarted {
             scope: scope.reference(),
@@ -111,7 +114,11 @@ impl Node {
         // Without a record of its start nothing starts.
         self.recorder.write(event, now)?;
         self.maps.arm(pid, file)?;
-        if let Err(error) = scope.cgroup.admit(pid, process) {
+        let admitted = match scope.fence.own() {
+            Some(cgroup) => cgroup.admit(pid, process),
+            None => Err(CgroupError::Gone),
+        };
+        if let Err(error) = admitted {
             self.maps.disarm(pid)?;
             return Err(NodeError::Scope(error.into()));
         }
@@ -133,10 +140,8 @@ impl Node {
     /// Forgets scopes without processes.
     pub fn reap(&mut self, now: Moment) {
         let is_empty = |cgroup: &Cgroup| !cgroup.is_populated();
-        let empty = self
-            .scopes
-            .iter()
-            .filter(|(_, scope)| is_empty(&scope.cgroup));
+        let empty = self.scopes.iter();
+        let empty = empty.filter(|(_, scope)| scope.fence.is_over());
         let empty: Vec<u32> = empty.map(|(id, _)| *id).collect();
         for id in empty {
             if let Err(error) = self.forget_scope(id, now) {
@@ -157,10 +162,13 @@ impl Node {
         let Some(scope) = self.scopes.get(&id) else {
             return Ok(());
         };
-        scope.cgroup.remove().map_err(ScopeError::from)?;
+        scope.fence.remove().map_err(ScopeError::from)?;
         self.maps.forget_scope(id)?;
-        for text in trust::harmless(scope.folder()) {
-            self.maps.set_own_variable(&text, false)?;
+        // What all pods are shown is the same, and stays.
+        if scope.fence.own().is_some() {
+            for text in trust::harmless(scope.shown()) {
+                self.maps.set_own_variable(&text, false)?;
+            }
         }
         let Some(scope) = self.scopes.remove(&id) else {
             return Ok(());
@@ -195,13 +203,14 @@ impl Node {
             };
             // What is written is not read yet: what held until now holds on.
             let before = self.maps.settings(id).map_or(0, |settings| settings.marks);
-            let settings = scope.listeners.settings(before).map_err(NodeError::Ports)?;
-            if in_kernel.get(&scope.cgroup.id()) == Some(&id) {
+            let settings = settings(&scope, before)?;
+            let cgroup = scope.fence.own().map(Cgroup::id);
+            if cgroup.is_some_and(|cgroup| in_kernel.get(&cgroup) == Some(&id)) {
                 self.maps.set_settings(id, settings)?;
+                keep_servers(&mut self.maps, &scope)?;
             } else {
-                self.maps.enforce(scope.cgroup.id(), id, settings)?;
+                fence(&mut self.maps, &scope, settings)?;
             }
-            keep_servers(&mut self.maps, &scope)?;
             info!(scope = name, "a scope was taken up");
             self.scopes.insert(id, scope);
         }
@@ -347,9 +356,38 @@ impl Node {
     }
 }
 
+/// What holds in a scope with those marks, by its broker's sockets.
+fn settings(scope: &Scope, marks: u32) -> Result<ScopeSettings, NodeError> {
+    let nowhere = ScopeSettings {
+        marks,
+        ..ScopeSettings::ZERO
+    };
+    match &scope.listeners {
+        Some(listeners) => listeners.settings(marks).map_err(NodeError::Ports),
+        None => Ok(nowhere),
+    }
+}
+
+/// Has the kernel fence a scope from now on.
+fn fence(maps: &mut Maps, scope: &Scope, settings: ScopeSettings) -> Result<(), NodeError> {
+    match &scope.fence {
+        Fence::Own(cgroup) => maps.enforce(cgroup.id(), scope.id, settings)?,
+        Fence::Pod { cgroup, .. } => {
+            maps.prepare(scope.id, settings)?;
+            for name in cgroup.names() {
+                if !maps.expect_pod(&name, scope.id)? {
+                    return Err(NodeError::Scope(CgroupError::Gone.into()));
+                }
+            }
+            pods::mark(maps, scope.id, cgroup)?;
+        }
+    }
+    keep_servers(maps, scope)
+}
+
 /// Lets only its own scope be heard where its broker serves.
-fn keep_servers(maps: &mut Maps, scope: &Scope) -> Result<(), NodeError> {
-    for server in scope.listeners.servers() {
+pub(super) fn keep_servers(maps: &mut Maps, scope: &Scope) -> Result<(), NodeError> {
+    for server in scope.listeners.iter().flat_map(Listeners::servers) {
         maps.keep_server(server, scope.id)?;
     }
     Ok(())

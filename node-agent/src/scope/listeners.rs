@@ -4,7 +4,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use lanyard_node_agent_abi::process::ScopeSettings;
@@ -21,6 +21,8 @@ struct Pair {
 pub struct Listeners {
     /// The cookie of their network namespace.
     namespace: u64,
+    /// The network namespace, if it is another than the machine's.
+    network: Option<OwnedFd>,
     v4: Pair,
     v6: Option<Pair>,
 }
@@ -37,10 +39,25 @@ impl Listeners {
             .ok()
             .zip(UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok());
         Ok(Self {
+            network: None,
             namespace: namespace::cookie_of(v4.tcp.as_fd())?,
             v4,
             v6: v6.map(|(tcp, dns)| Pair { tcp, dns }),
         })
+    }
+
+    /// Opens them in another network namespace.
+    pub fn open_in(network: OwnedFd) -> io::Result<Self> {
+        let opened = namespace::within(network.as_fd(), Self::open)?;
+        Ok(Self {
+            network: Some(network),
+            ..opened
+        })
+    }
+
+    /// The network namespace that they are in, if it is another than the machine's.
+    pub const fn network(&self) -> Option<&OwnedFd> {
+        self.network.as_ref()
     }
 
     /// Their ports, as the kernel programs read them, with what else holds in the scope.

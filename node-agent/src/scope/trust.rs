@@ -118,9 +118,9 @@ pub fn is_written(folder: &Path) -> bool {
     folder.join(BUNDLE).exists() && folder.join(JAVA).exists()
 }
 
-/// Writes the files: the scope's root, the machine's roots, and what the caller trusts beside (PEM; what is no
+/// Writes the files, which programs see in the folder `shown`: the scope's root, the machine's roots, and what the caller trusts beside (PEM; what is no
 /// certificate in it is left out).
-pub fn write(folder: &Path, root: &str, added: &str) -> Result<(), ScopeError> {
+pub fn write(folder: &Path, shown: &Path, root: &str, added: &str) -> Result<(), ScopeError> {
     let system = SYSTEM_ROOTS
         .iter()
         .find_map(|path| fs::read_to_string(path).ok())
@@ -129,7 +129,8 @@ pub fn write(folder: &Path, root: &str, added: &str) -> Result<(), ScopeError> {
     let php = folder.join(PHP);
     fs::create_dir_all(&php).map_err(|source| file("make", &php, source))?;
     let bundle = folder.join(BUNDLE);
-    let named = bundle.display();
+    let named = shown.join(BUNDLE);
+    let named = named.display();
     let files: [(&Path, Vec<u8>); 4] = [
         (&bundle, pem(&certificates).into_bytes()),
         (&folder.join(JAVA), java::truststore(&certificates)),
@@ -195,7 +196,8 @@ mod tests {
             other.certificate_pem(),
             root.certificate_pem()
         );
-        write(folder.path(), root.certificate_pem(), &added).unwrap();
+        let shown = Path::new("/shown");
+        write(folder.path(), shown, root.certificate_pem(), &added).unwrap();
         let bundle = fs::read_to_string(folder.path().join(BUNDLE)).unwrap();
         assert!(bundle.starts_with(&root.certificate_pem().replace("\r\n", "\n")));
         assert_eq!(bundle.matches("PRIVATE KEY").count(), 0);
@@ -203,7 +205,7 @@ mod tests {
         assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), count);
         assert!(count >= 2);
         let wget = fs::read_to_string(folder.path().join(WGET)).unwrap();
-        assert!(wget.contains("bundle.pem"), "{wget}");
+        assert_eq!(wget, "ca_certificate = /shown/bundle.pem\n");
     }
 
     #[test]

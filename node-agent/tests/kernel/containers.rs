@@ -88,11 +88,15 @@ fn begin(node: &mut Node, cgroup: &Cgroup) -> Actor {
     cgroup.admit(gate.pid(), gate.pidfd().as_fd()).unwrap();
     let runtime = gate.pid();
     let mut actor = gate.open();
-    let children = format!("/proc/{runtime}/task/{runtime}/children");
-    let child = fs::read_to_string(children).unwrap();
-    actor.pid = child.trim().parse().unwrap();
+    actor.pid = child_of(runtime);
     actor.exec_id = node.executed(actor.pid).exec_id;
     actor
+}
+
+/// The only child of a process.
+fn child_of(pid: u32) -> u32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    children.unwrap().trim().parse().unwrap()
 }
 
 /// What `kubectl exec` brings into a container.
@@ -116,6 +120,11 @@ fn a_containers_first_process_is_its_root_and_nothing_that_enters_it() {
     let agents = pod.container("agent");
     let mut first = begin(&mut node, &agents);
     assert!(is_root(&mut node, &first));
+    let known = node.maps().process(first.pid).unwrap();
+    assert_eq!(known.flags & flags::FIRST, flags::FIRST);
+    first.run("if os.fork() == 0:\n    time.sleep(60)\n    os._exit(0)");
+    let forked = node.maps().process(child_of(first.pid)).unwrap();
+    assert_eq!(forked.flags & (flags::ROOTED | flags::FIRST), flags::ROOTED);
     first.connect(&to).unwrap();
     peer.accept();
     let code = format!("connect({:?}, {}) and None", to.host(), to.port());

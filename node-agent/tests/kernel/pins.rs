@@ -131,6 +131,13 @@ fn become_another_build(marker: &Path) -> PathBuf {
     other
 }
 
+/// The programs of which two generations are attached while one takes the place of the other.
+const TRACING: [&str; 5] = ["cgroup_made", "cgroup_removed", "exec", "exit", "fork"];
+
+fn tracing_links(generation: u32) -> [String; 5] {
+    TRACING.map(|name| format!("link_on_{name}_g{generation}"))
+}
+
 fn links(folder: &Path) -> Vec<String> {
     let mut links = names(folder);
     links.retain(|name| name.starts_with("link_on_"));
@@ -171,17 +178,14 @@ threading.Thread(target=serve, daemon=True).start()";
         .replace("GRANTED", &to.port().to_string())
         .replace("OTHER", &elsewhere.port().to_string());
     let (folder, marker) = folder(&node);
-    assert_eq!(
-        links(&folder),
-        ["link_on_exec_g1", "link_on_exit_g1", "link_on_fork_g1"]
-    );
+    assert_eq!(links(&folder), tracing_links(1));
     busy.run(&ports);
     for generation in 2..5 {
         node.agent_dies();
         let other = become_another_build(&marker);
         assert!(node.agent_starts(), "what was there is taken over");
         assert!(marker.exists() && !other.exists());
-        let new = ["exec", "exit", "fork"].map(|name| format!("link_on_{name}_g{generation}"));
+        let new = tracing_links(generation);
         assert_eq!(links(&folder), new);
     }
     busy.run("ended.set()\nfor thread in threads:\n    thread.join()");
@@ -224,16 +228,13 @@ fn a_replacement_that_was_cut_short_is_done_again() {
     // Killed before it handed over: its tracing programs are attached, and do not work.
     node.agent_dies();
     let other = become_another_build(&marker);
-    for name in ["exec", "exit", "fork"] {
+    for name in TRACING {
         let of = |generation: u32| folder.join(format!("link_on_{name}_g{generation}"));
         fs::rename(of(2), of(3)).unwrap();
     }
     assert!(node.agent_starts());
     assert!(marker.exists() && !other.exists());
-    assert_eq!(
-        links(&folder),
-        ["link_on_exec_g3", "link_on_exit_g3", "link_on_fork_g3"]
-    );
+    assert_eq!(links(&folder), tracing_links(3));
     assert_eq!(actor.connect(&to), Err("EPERM".into()));
     node.grant(level::IMAGE, &to, carrier::DIRECT);
     let mut new = node.attested(level::IMAGE);

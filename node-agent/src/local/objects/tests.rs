@@ -11,6 +11,7 @@ fn sources(of_files: &str, applied: &str) -> (tempfile::TempDir, Sources) {
         node: "n".into(),
         attach_root: folder.path().to_owned(),
         cgroup: folder.path().to_owned(),
+        kubelet_root: std::path::PathBuf::new(),
         run: folder.path().to_owned(),
         state: folder.path().to_owned(),
     };

@@ -30,6 +30,7 @@ impl Machine {
             node: "n".into(),
             attach_root: path.to_owned(),
             cgroup: path.to_owned(),
+            kubelet_root: PathBuf::new(),
             run: path.to_owned(),
             state: path.join("state"),
         };

@@ -1,0 +1,158 @@
+//! Pods: registered when a kubelet publishes their volumes, fenced before anything of them runs, and over when the
+//! kubelet says so.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use lanyard_access::object::ObjectKey;
+use lanyard_node_agent_abi::pod::container;
+use lanyard_protocol::record::Event;
+use thiserror::Error;
+use tracing::warn;
+
+use super::{Node, NodeError, scopes::keep_servers};
+use crate::{
+    kernel::{Maps, clock::Moment},
+    scope::{
+        Scope,
+        fence::Fence,
+        listeners::Listeners,
+        pod::{Pod, PodCgroup, PodUid},
+    },
+};
+
+/// Why a step for a pod was not done. Then it does not start, or its broker does not serve.
+#[derive(Debug, Error)]
+pub enum PodError {
+    /// Its cgroups could not be read.
+    #[error("look at the cgroups of a pod: {0}")]
+    Cgroups(io::Error),
+    /// Its broker has nowhere to listen.
+    #[error("open the sockets of a broker in the network of its pod: {0}")]
+    Listeners(io::Error),
+    /// It is over, or was never registered.
+    #[error("nothing is known of the pod")]
+    Unknown,
+}
+
+impl Node {
+    /// Registers a pod of `agent`: from now on every cgroup that is made for it is fenced. Twice is once.
+    pub fn register_pod(
+        &mut self,
+        pod: Pod,
+        agent: ObjectKey,
+        now: Moment,
+    ) -> Result<u32, NodeError> {
+        if let Some(id) = self.pod(&pod.uid) {
+            return Ok(id);
+        }
+        let id = self.kept.last_scope.wrapping_add(1).max(1);
+        self.kept.last_scope = id;
+        let program = format!("pod {}/{}", pod.namespace, pod.name);
+        let scope = Scope::of_pod(&self.place, id, agent, pod, now.wall.as_second())?;
+        let reference = scope.reference();
+        self.scopes.insert(id, scope);
+        let registered = self
+            .trust(id, "")
+            .and_then(|()| self.enforce_scope(id, now));
+        let observed = self
+            .scopes
+            .get(&id)
+            .is_some_and(|scope| self.is_observed(scope));
+        let event = Event::ScopeStarted {
+            scope: reference,
+            program,
+            observed,
+        };
+        // Without a record of its start nothing starts.
+        let recorded = registered.and_then(|()| Ok(self.recorder.write(event, now)?));
+        if let Err(error) = recorded {
+            if let Err(error) = self.forget_scope(id, now) {
+                warn!(%error, "a pod that was not registered could not be forgotten yet");
+            }
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// The scope of a pod.
+    pub fn pod(&self, uid: &PodUid) -> Option<u32> {
+        let is_it = |scope: &Scope| scope.fence.pod().is_some_and(|pod| pod.uid == *uid);
+        let found = self.scopes.iter().find(|(_, scope)| is_it(scope));
+        found.map(|(id, _)| *id)
+    }
+
+    /// Whether the kernel has marked the cgroup of a pod. There may be none yet.
+    pub fn is_pod_fenced(&mut self, id: u32) -> Result<bool, NodeError> {
+        let Some(Fence::Pod { cgroup, .. }) = self.scopes.get(&id).map(|scope| &scope.fence) else {
+            return Err(PodError::Unknown.into());
+        };
+        mark(&mut self.maps, id, cgroup)
+    }
+
+    /// Looks again at the cgroups of every pod, where the kernel may have found no room for a mark.
+    pub fn mark_pods(&mut self) {
+        for scope in self.scopes.values() {
+            if let Fence::Pod { cgroup, .. } = &scope.fence
+                && let Err(error) = mark(&mut self.maps, scope.id, cgroup)
+            {
+                warn!(%error, "the cgroups of a pod could not be marked");
+            }
+        }
+    }
+
+    /// A kubelet says that a pod is over: it is forgotten with its last process.
+    pub fn release_pod(&mut self, uid: &PodUid, now: Moment) {
+        let Some(scope) = self.pod(uid).and_then(|id| self.scopes.get_mut(&id)) else {
+            return;
+        };
+        if let Fence::Pod { is_released, .. } = &mut scope.fence {
+            *is_released = true;
+        }
+        self.keep();
+        self.reap(now);
+    }
+
+    /// Gives a pod's broker its sockets, in the network namespace that the pod has. Those that are there stay, for as
+    /// long as it is the same one.
+    pub fn open_listeners(&mut self, id: u32, network: OwnedFd) -> Result<(), NodeError> {
+        let scope = self.scopes.get_mut(&id).ok_or(PodError::Unknown)?;
+        let is_same = scope.listeners.as_ref().is_some_and(|known| {
+            let there = known.network().map(|there| is_same(there, &network));
+            there.unwrap_or(false)
+        });
+        if !is_same {
+            let opened = Listeners::open_in(network).map_err(PodError::Listeners)?;
+            scope.listeners = Some(opened);
+            keep_servers(&mut self.maps, scope)?;
+        }
+        self.apply_settings(id)
+    }
+}
+
+fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let number = |file: &OwnedFd| {
+        let stat = rustix::fs::fstat(file.as_fd()).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    };
+    number(one).is_some_and(|one| number(other) == Some(one))
+}
+
+/// Marks the cgroups of a pod that the kernel has not marked: they were there before it was told of the pod. What is in
+/// such a container was not seen to begin, so that it has no root. Whether there is a cgroup at all.
+pub(super) fn mark(maps: &mut Maps, scope: u32, cgroup: &PodCgroup) -> Result<bool, NodeError> {
+    let ids = cgroup.ids().map_err(PodError::Cgroups)?;
+    for (place, id) in ids.iter().enumerate() {
+        let kind = if place == 0 {
+            container::POD
+        } else {
+            container::BEGUN
+        };
+        if maps.cgroup(*id).map(|(of, _)| of) != Some(scope) {
+            maps.mark_cgroup(*id, scope, kind)?;
+        }
+    }
+    Ok(!ids.is_empty())
+}
