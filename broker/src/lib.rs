@@ -30,6 +30,7 @@ pub mod resolver;
 pub mod scope;
 mod scrub;
 pub mod server;
+pub mod sidecar;
 mod socket;
 mod socket_tag;
 mod splice;

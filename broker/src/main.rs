@@ -1,9 +1,12 @@
-//! The broker's process: started by the node agent, with their socket pair as standard input.
+//! The broker's process: started by the node agent, with their socket pair as standard input, or by a kubelet in a pod.
 
 use std::{
+    future::Future,
     io,
     os::{fd::AsFd, unix::net::UnixStream as StdStream},
+    path::Path,
     pin::pin,
+    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
@@ -12,12 +15,12 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use lanyard_broker::{
     agent::{self, LinkError},
-    args::Args,
+    args::{Args, Verb},
     broker::{Broker, KernelTags},
     confinement,
     handover::{self, Handover},
     resolver::Families,
-    server,
+    server, sidecar,
 };
 use lanyard_daemon::{hardening, log, shutdown::Shutdown};
 use lanyard_protocol::frame::FrameError;
@@ -26,9 +29,26 @@ use tokio::{runtime, time::timeout};
 /// How long what is open may take to be recorded as ended.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-fn main() -> Result<()> {
+/// The most memory that it takes where nobody else has set a limit. With a request under way on each of 2,000
+/// connections it has a fifth of that.
+const MOST_MEMORY: u64 = 1 << 30;
+
+fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    log::start(&args.log)?;
+    match &args.verb {
+        None => started(&args.log)?,
+        Some(Verb::Sidecar(place)) => sidecar(&args.log, &place.socket)?,
+        Some(Verb::Ready(place)) if !sidecar::is_ready(&place.socket) => {
+            return Ok(ExitCode::FAILURE);
+        }
+        Some(Verb::Ready(_)) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves the node agent that has started it.
+fn started(filter: &str) -> Result<()> {
+    log::start(filter)?;
     // It was executed by descriptor, whose number would be its name.
     rustix::thread::set_name(c"lanyard-broker").context("name this process")?;
     hardening::harden()?;
@@ -41,19 +61,56 @@ fn main() -> Result<()> {
     // Whoever started it had until now to lift the limit.
     hardening::lock_memory();
     confinement::confine()?;
+    block_on(async {
+        let mut shutdown = Shutdown::watch()?;
+        run(link, handover, &mut shutdown).await.map(drop)
+    })
+}
+
+/// Serves one node agent of its node after the other.
+fn sidecar(filter: &str, socket: &Path) -> Result<()> {
+    log::start(filter)?;
+    hardening::harden()?;
+    hardening::lock_memory();
+    hardening::bound_memory(MOST_MEMORY).context("bound the memory of this process")?;
+    confinement::confine()?;
+    block_on(async {
+        let mut shutdown = Shutdown::watch()?;
+        loop {
+            let (link, handover) = tokio::select! {
+                link = sidecar::link(socket) => link,
+                () = shutdown.signalled() => return Ok(()),
+            };
+            match run(link, handover, &mut shutdown).await {
+                Ok(Ended::Signalled) => return Ok(()),
+                Ok(Ended::ByNodeAgent) => {}
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "a link was given up"),
+            }
+        }
+    })
+}
+
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         // They only look names up.
         .max_blocking_threads(4)
         .build()
         .context("start the runtime")?;
-    let result = runtime.block_on(run(link, handover));
+    let result = runtime.block_on(work);
     runtime.shutdown_background();
     result
 }
 
-async fn run(link: StdStream, handover: Handover) -> Result<()> {
-    let mut shutdown = Shutdown::watch()?;
+/// Why a broker serves no more.
+enum Ended {
+    /// The node agent closed the link.
+    ByNodeAgent,
+    /// It was told to.
+    Signalled,
+}
+
+async fn run(link: StdStream, handover: Handover, shutdown: &mut Shutdown) -> Result<Ended> {
     let (agent, link, scope) = agent::connect(link).await?;
     let families = match handover.v6 {
         Some(_) => Families::Both,
@@ -67,7 +124,10 @@ async fn run(link: StdStream, handover: Handover) -> Result<()> {
     {
         let served = pin!(server::serve(Arc::clone(&broker), handover, scope));
         tokio::select! {
-            ended = &mut link => return farewell(ended.context("carry the link to the node agent")?),
+            ended = &mut link => {
+                farewell(ended.context("carry the link to the node agent")?)?;
+                return Ok(Ended::ByNodeAgent);
+            }
             failed = served => return Err(failed.into()),
             () = shutdown.signalled() => {
                 tracing::info!("ended by a signal");
@@ -80,7 +140,7 @@ async fn run(link: StdStream, handover: Handover) -> Result<()> {
         _ = &mut link => {}
         _ = timeout(FAREWELL, broker.farewell()) => {}
     }
-    Ok(())
+    Ok(Ended::Signalled)
 }
 
 /// That the node agent goes away is the ordinary end: it says so by closing the link.

@@ -48,6 +48,20 @@ pub fn lock_memory() {
     }
 }
 
+/// Lets the process have no more memory of its own than that, nor raise it again: what is private and can be written.
+pub fn bound_memory(most: u64) -> Result<(), io::Errno> {
+    let most = Some(
+        getrlimit(Resource::Data)
+            .maximum
+            .map_or(most, |own| own.min(most)),
+    );
+    let limit = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    setrlimit(Resource::Data, limit)
+}
+
 /// Each connection has up to three descriptors.
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
