@@ -1,14 +1,21 @@
 //! Compiles the messages; no `protoc` is needed.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+const FOLDER: &str = "proto";
 
 fn main() -> io::Result<()> {
-    let folder = PathBuf::from("proto");
-    let files = ["control.proto", "broker.proto"].map(|name| folder.join(name));
-    for file in &files {
-        println!("cargo:rerun-if-changed={}", file.display());
-    }
-    let descriptors = protox::compile(&files, [&folder]).map_err(io::Error::other)?;
+    messages(&["control.proto", "broker.proto"])?;
+    #[cfg(feature = "grpc")]
+    services::compile(&["csi.proto", "registration.proto"])?;
+    Ok(())
+}
+
+fn messages(names: &[&str]) -> io::Result<()> {
+    let descriptors = protox::compile(files(names), [FOLDER]).map_err(io::Error::other)?;
     prost_build::Config::new()
         .skip_debug([
             ".lanyard.broker.v1.Secret",
@@ -16,4 +23,24 @@ fn main() -> io::Result<()> {
             ".lanyard.broker.v1.FromAgent",
         ])
         .compile_fds(descriptors)
+}
+
+fn files(names: &[&str]) -> Vec<PathBuf> {
+    let files = names.iter().map(|name| Path::new(FOLDER).join(name));
+    files
+        .inspect(|file| println!("cargo:rerun-if-changed={}", file.display()))
+        .collect()
+}
+
+#[cfg(feature = "grpc")]
+mod services {
+    use std::io;
+
+    use super::{FOLDER, files};
+
+    /// Messages and the gRPC services that carry them.
+    pub(super) fn compile(names: &[&str]) -> io::Result<()> {
+        let descriptors = protox::compile(files(names), [FOLDER]).map_err(io::Error::other)?;
+        tonic_prost_build::configure().compile_fds(descriptors)
+    }
 }

@@ -4,6 +4,7 @@
 //! - [`broker`]: a scope's broker and its node agent.
 //! - [`granted`]: grants, from one to the other.
 //! - [`frame`]: how messages are told apart on a stream.
+//! - `kubelet`: a kubelet and the volume driver of its node, with the feature `grpc`.
 //! - [`record`]: what is written down of everything that happens.
 
 #[expect(
@@ -22,6 +23,28 @@ pub mod control {
 )]
 pub mod broker {
     include!(concat!(env!("OUT_DIR"), "/lanyard.broker.v1.rs"));
+}
+
+/// What a kubelet asks of a volume driver, and how it gets to know one.
+#[cfg(feature = "grpc")]
+pub mod kubelet {
+    #[expect(
+        missing_docs,
+        clippy::pedantic,
+        reason = "generated from proto/csi.proto, where the documentation stands"
+    )]
+    pub mod csi {
+        include!(concat!(env!("OUT_DIR"), "/csi.v1.rs"));
+    }
+
+    #[expect(
+        missing_docs,
+        clippy::pedantic,
+        reason = "generated from proto/registration.proto, where the documentation stands"
+    )]
+    pub mod registration {
+        include!(concat!(env!("OUT_DIR"), "/pluginregistration.rs"));
+    }
 }
 
 pub mod frame;
