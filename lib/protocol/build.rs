@@ -11,7 +11,20 @@ fn main() -> io::Result<()> {
     messages(&["control.proto", "broker.proto"])?;
     #[cfg(feature = "grpc")]
     services::compile(&["csi.proto", "registration.proto"])?;
-    Ok(())
+    with_services(&["nodes.proto"])
+}
+
+/// Messages that are of use without the services that carry them.
+fn with_services(names: &[&str]) -> io::Result<()> {
+    let descriptors = protox::compile(files(names), [FOLDER]).map_err(io::Error::other)?;
+    let mut config = prost_build::Config::new();
+    config.extern_path(".lanyard.broker.v1", "crate::broker");
+    #[cfg(feature = "grpc")]
+    {
+        let services = tonic_prost_build::configure().build_transport(false);
+        config.service_generator(services.service_generator());
+    }
+    config.compile_fds(descriptors)
 }
 
 fn messages(names: &[&str]) -> io::Result<()> {

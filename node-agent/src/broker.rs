@@ -6,7 +6,15 @@ mod memory;
 mod process;
 mod secrets;
 
-use std::{io, os::unix::net::UnixStream, rc::Rc, time::Duration};
+use std::{
+    io,
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    rc::Rc,
+    time::Duration,
+};
 
 use lanyard_daemon::link;
 use lanyard_protocol::{
@@ -125,6 +133,11 @@ pub async fn attend(node: &Shared, scope: u32, stream: UnixStream) -> Result<(),
         result = talk => result,
         _ = dropped => Err(BrokerError::ScopeGone),
     }
+}
+
+/// Hands a broker the sockets that it listens on: the first thing that comes over its link.
+pub fn hand_over(stream: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    process::hand_over(stream.as_fd(), sockets)
 }
 
 fn state_message(state: lanyard_protocol::broker::ScopeState) -> FromAgent {

@@ -4,7 +4,11 @@
 mod locked;
 pub mod resting;
 
-use lanyard_access::{credential::CredentialSource, object::ObjectKey, spiffe_id::TrustDomain};
+use lanyard_access::{
+    credential::CredentialSource,
+    object::{ObjectKey, Uid},
+    spiffe_id::TrustDomain,
+};
 use lanyard_protocol::broker::UpstreamProxy;
 use thiserror::Error;
 use tokio::task::{spawn_blocking, spawn_local};
@@ -12,7 +16,46 @@ use zeroize::Zeroizing;
 
 pub use self::resting::Resting;
 use self::resting::{Held, Look};
-use crate::{kernel::clock::Moment, node::Shared};
+use crate::{kernel::clock::Moment, node::Shared, scope::pod::PodUid};
+
+/// A credential, and where it is to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a node has one for each credential that is used at the moment"
+)]
+pub enum Wanted {
+    /// From its source, which is written here.
+    Here(CredentialSource),
+    /// From the authority of the cluster, which decides again whether it may be had.
+    OfAuthority(Claim),
+}
+
+/// For what an authority is asked for a credential.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// The `CredentialSource`.
+    pub source: ObjectKey,
+    /// The grant that names it.
+    pub grant: ObjectKey,
+    /// This life of the grant.
+    pub grant_uid: Uid,
+    /// The pod whose agent is granted it.
+    pub pod: PodUid,
+}
+
+/// By what one credential that rests here is told from another.
+pub type Place = (ObjectKey, Option<Claim>);
+
+impl Wanted {
+    /// Where it rests.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Here(source) => (source.key.clone(), None),
+            Self::OfAuthority(claim) => (claim.source.clone(), Some(claim.clone())),
+        }
+    }
+}
 
 /// Why a credential is not to be had. The secret is not in it.
 #[derive(Debug, Clone, Error)]
@@ -55,8 +98,8 @@ pub struct MachineProxy {
 
 /// A way to obtain credentials: on one machine from files, in a cluster from the authority.
 pub trait Credentials {
-    /// What obtains the credential of `source`.
-    fn source(&self, source: &CredentialSource) -> Result<Obtain, CredentialError>;
+    /// What obtains a credential.
+    fn source(&self, wanted: &Wanted) -> Result<Obtain, CredentialError>;
 
     /// The proxy through which this machine reaches services.
     fn machine_proxy(&self) -> Option<MachineProxy>;
@@ -65,11 +108,11 @@ pub trait Credentials {
     fn trust_domain(&self) -> TrustDomain;
 }
 
-/// The credential of `source` as it rests here, else obtained. Of many who ask at once, one obtains it. One of
+/// A credential as it rests here, else obtained. Of many who ask at once, one obtains it. One of
 /// `refused_version` was not accepted by a service: another is obtained.
 pub async fn obtain(
     node: &Shared,
-    source: &CredentialSource,
+    source: &Wanted,
     refused_version: u64,
 ) -> Result<Held, CredentialError> {
     let mut refused_version = refused_version;
@@ -95,7 +138,7 @@ pub async fn obtain(
 }
 
 /// A task of its own: whoever asked first may leave, and the others still wait.
-fn begin(node: &Shared, source: &CredentialSource) {
+fn begin(node: &Shared, source: &Wanted) {
     let job = node.borrow().credentials.source(source);
     let (node, source) = (node.clone(), source.clone());
     spawn_local(async move {

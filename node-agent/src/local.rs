@@ -2,7 +2,6 @@
 //! place of the authority.
 
 mod applied;
-mod forgotten;
 mod last_good;
 mod lives;
 mod manifests;
@@ -13,13 +12,7 @@ mod sockets;
 mod sources;
 mod stored;
 
-use std::{
-    cell::RefCell,
-    io::Write as _,
-    path::{Path, PathBuf},
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
 
 use lanyard_protocol::record::Event;
 use tokio::{runtime::LocalOptions, sync::watch, task::spawn_local, time::MissedTickBehavior};
@@ -34,10 +27,14 @@ use self::{
 };
 use crate::{
     args, broker, control, events,
-    kernel::{Kernel, KernelError, clock::Moment, datagrams, tagged},
+    kernel::{Kernel, KernelError, clock::Moment},
     node::{Node, NodeError, Shared},
     place::{Place, PlaceError},
     record::{LeftOpen, RecordError, Recorder},
+    upkeep::{
+        LockError, end_what_was_left, heal, keep_observed, keep_time, lock, say_ready,
+        take_up_flows, write_observed,
+    },
 };
 
 /// How often manifests are looked at, and empty scopes looked for.
@@ -73,9 +70,9 @@ pub enum LocalError {
     /// The runtime or the rings.
     #[error("{0}")]
     System(#[from] std::io::Error),
-    /// Another node agent of this node runs.
-    #[error("a node agent of this node runs already; end it with: lanyard down")]
-    Running,
+    /// Another node agent of this node.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// Signals.
     #[error(transparent)]
     Signals(#[from] lanyard_daemon::shutdown::WatchSignalsError),
@@ -144,27 +141,13 @@ async fn serve(
         () = keep_up(&node, &sources) => {}
         () = keep_observed(&node, &observed) => {}
         () = heal(&node) => {}
-        () = forgotten::forget(&node) => {}
+        () = crate::forgotten::forget(&node) => {}
         () = keep_time(&node) => {}
         () = shutdown.signalled() => info!("told to end; the kernel enforces on"),
         _ = told.wait_for(|ended| *ended) => {}
     }
     write_observed(&node, &observed);
     Ok(())
-}
-
-/// Requests that were open when an earlier node agent was killed.
-async fn end_what_was_left(node: Shared, left: LeftOpen) {
-    match tokio::task::spawn_blocking(|| left.ends()).await {
-        Ok(Ok(ends)) => {
-            let now = Moment::now();
-            for end in ends {
-                node.borrow_mut().record(end, now);
-            }
-        }
-        Ok(Err(error)) => warn!(%error, "requests without an end were not looked for"),
-        Err(error) => warn!(%error, "requests without an end were not looked for"),
-    }
 }
 
 fn start(node: &Shared, sources: &RefCell<Sources>, adopted: bool) -> Result<(), LocalError> {
@@ -201,14 +184,6 @@ fn start(node: &Shared, sources: &RefCell<Sources>, adopted: bool) -> Result<(),
     Ok(())
 }
 
-/// Whoever started it waits for this line, and reads nothing after it.
-fn say_ready() {
-    let mut out = std::io::stdout();
-    if writeln!(out, "ready").and_then(|()| out.flush()).is_err() {
-        info!("nobody waits for this node agent to be ready");
-    }
-}
-
 /// Takes up changed manifests and forgets empty scopes.
 async fn keep_up(node: &Shared, sources: &RefCell<Sources>) {
     let mut tick = tokio::time::interval(LOOK);
@@ -233,83 +208,6 @@ async fn keep_up(node: &Shared, sources: &RefCell<Sources>) {
                 info!("changed manifests are in force");
             }
         }
-    }
-}
-
-/// Writes what observed agents did, while they do it.
-async fn keep_observed(node: &Shared, path: &Path) {
-    const EACH: Duration = Duration::from_secs(1);
-    let mut tick = tokio::time::interval(EACH);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        write_observed(node, path);
-    }
-}
-
-fn write_observed(node: &Shared, path: &Path) {
-    if let Err(error) = node.borrow_mut().observations.keep(path) {
-        warn!(%error, "what was observed was not written");
-    }
-}
-
-/// Asks the kernel for the connections that stand under grants: an earlier node agent was told of them, or nobody.
-fn take_up_flows(node: &mut Node, now: Moment) {
-    let datagrams = datagrams::connected(&node.maps);
-    match tagged::connections(node.maps.tag_map()) {
-        Ok(mut flows) => {
-            flows.extend(datagrams);
-            node.take_up_flows(flows, now);
-        }
-        Err(error) => warn!(
-            %error,
-            "open connections could not be listed; at the end of their grants they end by their own timeouts"
-        ),
-    }
-}
-
-/// Looks for executions that the kernel could not tell, and for the images they left unknown.
-async fn heal(node: &Shared) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut looks = events::Looks::default();
-    loop {
-        tick.tick().await;
-        let losses = node.borrow_mut().on_losses(Moment::now());
-        if losses.executions {
-            events::adopt(node, &mut looks);
-        }
-        if losses.flows {
-            take_up_flows(&mut node.borrow_mut(), Moment::now());
-        }
-    }
-}
-
-/// Ends what ends, when it ends.
-async fn keep_time(node: &Shared) {
-    /// So that a change of the grants, or of a clock, is not slept through.
-    const LONGEST: Duration = Duration::from_millis(250);
-    loop {
-        let now = Moment::now();
-        let due = node.borrow().next_time(now);
-        let wait = due.map_or(LONGEST, |due| {
-            Duration::from_nanos(due.saturating_sub(now.boot)).min(LONGEST)
-        });
-        tokio::time::sleep(wait).await;
-        let now = Moment::now();
-        if due.is_some_and(|due| due <= now.boot) {
-            node.borrow_mut().on_time(now);
-        }
-    }
-}
-
-/// Two node agents on the same maps would undo each other's work.
-fn lock(place: &Place) -> Result<std::fs::File, LocalError> {
-    let file = std::fs::File::create(place.state.join("lock"))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(LocalError::Running),
-        Err(error) => Err(std::io::Error::from(error).into()),
     }
 }
 

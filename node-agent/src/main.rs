@@ -25,13 +25,19 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     lanyard_daemon::hardening::harden().context("protect the memory of this process")?;
     match &arguments.verb {
+        #[cfg(feature = "local")]
         Verb::Local(local) => {
             start_log(&local.place.log)?;
             lanyard_node_agent::local::run(local).context("enforce on this machine")
         }
+        #[cfg(feature = "local")]
         Verb::Down(down) => {
             start_log(&down.place.log)?;
             lanyard_node_agent::local::down(down).context("end enforcement on this machine")
+        }
+        Verb::Cluster(cluster) => {
+            start_log(&cluster.place.log)?;
+            lanyard_node_agent::cluster::run(cluster).context("enforce on this node")
         }
     }
 }

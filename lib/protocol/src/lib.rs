@@ -5,6 +5,7 @@
 //! - [`granted`]: grants, from one to the other.
 //! - [`frame`]: how messages are told apart on a stream.
 //! - `kubelet`: a kubelet and the volume driver of its node, with the feature `grpc`.
+//! - [`nodes`]: the operator and its nodes; the service itself with the feature `grpc`.
 //! - [`record`]: what is written down of everything that happens.
 
 #[expect(
@@ -50,8 +51,12 @@ pub mod kubelet {
 pub mod frame;
 pub mod granted;
 pub mod level;
+pub mod nodes;
 pub mod record;
 mod secret;
+
+/// The version of what operator and nodes say to each other.
+pub const NODES_PROTOCOL: u32 = 1;
 
 /// The version of the control protocol. Parts of another version are warned of, not refused.
 pub const CONTROL_PROTOCOL: u32 = 1;

@@ -101,7 +101,7 @@ pub fn gather(
     let event = &record.event;
     let has_script = candidates(&path, listed).any(|selector| selector.script.is_some());
     FileFacts {
-        content: digest_of(&format!("/proc/{}/exe", event.tgid), event, digests),
+        content: digest_of_image(event, digests),
         script: if has_script {
             script::gather(event, &record.arguments, digests)
         } else {
@@ -147,6 +147,25 @@ pub fn look_ahead(
 
 /// Device and number of an inode, as the kernel keeps them.
 pub type ExecutedInode = (u32, u64);
+
+/// The digest of the file that a process executes.
+pub fn digest_of_image(
+    event: &ExecEvent,
+    digests: &Digests,
+) -> Result<Sha256Digest, AttestationReason> {
+    digest_of(&format!("/proc/{}/exe", event.tgid), event, digests)
+}
+
+/// The digest of a program of this machine's own.
+pub fn digest_of_program(
+    path: &Path,
+    digests: &Digests,
+) -> Result<Sha256Digest, AttestationReason> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = open(path, flags, Mode::empty()).map_err(|_| AttestationReason::Unreadable)?;
+    let content = content_of(&file)?;
+    hash_once(file, content, digests)
+}
 
 fn digest_of(
     executable: &str,

@@ -4,7 +4,7 @@ use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd},
         unix::net::UnixStream,
     },
     path::{Path, PathBuf},
@@ -63,18 +63,18 @@ pub(super) fn start(sockets: &[BorrowedFd<'_>]) -> io::Result<(Child, UnixStream
     memory::bound(&mut broker);
     let process = broker.spawn()?;
     memory::let_lock(&process);
-    hand_over(&own, sockets)?;
+    hand_over(own.as_fd(), sockets)?;
     Ok((process, UnixStream::from(own)))
 }
 
-fn hand_over(stream: &OwnedFd, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(super) fn hand_over(stream: BorrowedFd<'_>, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(sockets)) {
         return Err(io::Error::other("a broker listens on four sockets at most"));
     }
     sendmsg(
-        stream.as_fd(),
+        stream,
         &[IoSlice::new(HANDOVER)],
         &mut control,
         SendFlags::empty(),

@@ -1,13 +1,14 @@
 //! The secrets that a broker gets, each for one request or one connection.
 
-use lanyard_access::{credential::CredentialSource, object::ObjectKey};
+use lanyard_access::{credential::CredentialSource, desired::LiveGrant, object::ObjectKey};
 use lanyard_protocol::broker::{GetSecret, Secret};
 
 use crate::{
-    credentials,
+    credentials::{self, Claim, Wanted},
     images::KnownImage,
     kernel::clock::Moment,
     node::{Node, Shared},
+    scope::Scope,
 };
 
 /// The secret of a grant that this scope's agent has now, for an image of this scope that it is granted to.
@@ -32,7 +33,8 @@ pub(super) async fn of_proxy(node: &Shared, refused_version: u64) -> Result<Secr
         let node = node.borrow();
         let proxy = node.credentials.machine_proxy();
         let key = proxy.and_then(|proxy| proxy.secret);
-        CredentialSource::of_machine(key.ok_or("this machine has no proxy that wants a secret")?)
+        let key = key.ok_or("this machine has no proxy that wants a secret")?;
+        Wanted::Here(CredentialSource::of_machine(key))
     };
     let held = credentials::obtain(node, &source, refused_version).await;
     Ok(told(&held.map_err(|error| error.to_string())?))
@@ -46,8 +48,8 @@ fn told(held: &credentials::resting::Held) -> Secret {
     secret
 }
 
-/// The source of the credential that a grant lets an image use now.
-fn permitted(node: &Node, scope: u32, asked: &GetSecret) -> Result<CredentialSource, String> {
+/// The credential that a grant lets an image use now.
+fn permitted(node: &Node, scope: u32, asked: &GetSecret) -> Result<Wanted, String> {
     let known = node.scopes.get(&scope).ok_or("the scope is gone")?;
     let image = node
         .images
@@ -81,15 +83,24 @@ fn permitted(node: &Node, scope: u32, asked: &GetSecret) -> Result<CredentialSou
     if level < grant.requires {
         return Err("the process is not known well enough".to_owned());
     }
+    wanted(node, known, grant)
+}
+
+/// The credential that a grant names: here, if its source is written here, and else of the authority.
+fn wanted(node: &Node, scope: &Scope, grant: &LiveGrant) -> Result<Wanted, String> {
     let credential = grant
         .credential
         .as_ref()
         .ok_or("the grant names no credential")?;
-    let source = node
-        .compiler
-        .written()
-        .credentials
-        .get(&credential.source)
-        .cloned();
-    source.ok_or_else(|| "the credential is gone".to_owned())
+    let source = &credential.source;
+    if let Some(written) = node.compiler.written().credentials.get(source) {
+        return Ok(Wanted::Here(written.clone()));
+    }
+    let pod = scope.fence.pod().ok_or("the credential is gone")?;
+    Ok(Wanted::OfAuthority(Claim {
+        source: source.clone(),
+        grant: grant.key.clone(),
+        grant_uid: grant.uid.clone(),
+        pod: pod.uid.clone(),
+    }))
 }

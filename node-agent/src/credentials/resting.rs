@@ -3,10 +3,9 @@
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use lanyard_access::{credential::CredentialSource, object::ObjectKey};
 use tokio::sync::watch;
 
-use super::{CredentialError, Obtained, locked::Locked};
+use super::{CredentialError, Obtained, Place, Wanted, locked::Locked};
 
 /// How long a credential rests that nobody uses.
 const IDLE: u64 = nanos(Duration::from_mins(1));
@@ -65,13 +64,13 @@ pub enum Look {
 /// All that rest here, by their source.
 #[derive(Default)]
 pub struct Resting {
-    entries: BTreeMap<ObjectKey, Entry>,
+    entries: BTreeMap<Place, Entry>,
     versions: u64,
 }
 
 struct Entry {
     /// What it was obtained from: one that was written anew since is another.
-    source: CredentialSource,
+    source: Wanted,
     held: Option<Rest>,
     failed: Option<Failure>,
     obtaining: Option<watch::Sender<()>>,
@@ -91,8 +90,8 @@ struct Failure {
 
 impl Resting {
     /// What there is of the credential of `source` at `now`, in nanoseconds of the boot clock.
-    pub fn look(&mut self, source: &CredentialSource, refused_version: u64, now: u64) -> Look {
-        let entry = self.entries.entry(source.key.clone());
+    pub fn look(&mut self, source: &Wanted, refused_version: u64, now: u64) -> Look {
+        let entry = self.entries.entry(source.place());
         let entry = entry.or_insert_with(|| Entry::new(source));
         if entry.source != *source {
             *entry = Entry::new(source);
@@ -122,13 +121,8 @@ impl Resting {
     }
 
     /// Takes what was obtained from `source`, or why it was not; whoever waits for it looks again.
-    pub fn settle(
-        &mut self,
-        source: &CredentialSource,
-        result: Result<Obtained, CredentialError>,
-        now: u64,
-    ) {
-        let Some(entry) = self.entries.get_mut(&source.key) else {
+    pub fn settle(&mut self, source: &Wanted, result: Result<Obtained, CredentialError>, now: u64) {
+        let Some(entry) = self.entries.get_mut(&source.place()) else {
             return;
         };
         if entry.source != *source {
@@ -160,7 +154,7 @@ impl Resting {
     }
 
     /// Forgets what rested for too long, and what nothing is written of any more.
-    pub fn sweep(&mut self, is_written: impl Fn(&CredentialSource) -> bool, now: u64) {
+    pub fn sweep(&mut self, is_written: impl Fn(&Wanted) -> bool, now: u64) {
         self.entries.retain(|_, entry| {
             entry.age(now);
             let is_left = entry
@@ -197,7 +191,7 @@ impl Versions for u64 {
 }
 
 impl Entry {
-    fn new(source: &CredentialSource) -> Self {
+    fn new(source: &Wanted) -> Self {
         Self {
             source: source.clone(),
             held: None,

@@ -59,7 +59,10 @@ impl Pins {
 
     /// The pins of `node` for the object with that digest.
     pub fn of(node: &str, object: &Sha256Digest) -> Self {
-        let node = Path::new(Self::BPF).join("lanyard").join(node);
+        // The BPF filesystem keeps names with dots for itself (kernel/bpf/inode.c); a node's has no underscore.
+        let node = Path::new(Self::BPF)
+            .join("lanyard")
+            .join(node.replace('.', "_"));
         let folder = node.join(format!("v{VERSION}"));
         // A folder, for the BPF filesystem keeps no files; made last, when everything stands.
         let marker = folder.join(format!("object_{object}"));

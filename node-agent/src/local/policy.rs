@@ -7,7 +7,7 @@ use std::{
 };
 
 use lanyard_access::{
-    credential::{CredentialSource, Source},
+    credential::Source,
     object::{Namespace, ObjectKey, ObjectName},
     spiffe_id::TrustDomain,
 };
@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 use super::sockets;
 use crate::{
     callers::{Allowance, Caller, Callers},
-    credentials::{CredentialError, Credentials, MachineProxy, Obtain, Obtained},
+    credentials::{CredentialError, Credentials, MachineProxy, Obtain, Obtained, Wanted},
     user,
 };
 
@@ -182,7 +182,11 @@ fn holds(path: &str, uid: u32) -> bool {
 }
 
 impl Credentials for Rc<FilePolicy> {
-    fn source(&self, source: &CredentialSource) -> Result<Obtain, CredentialError> {
+    fn source(&self, wanted: &Wanted) -> Result<Obtain, CredentialError> {
+        let Wanted::Here(source) = wanted else {
+            let why = "this machine asks no authority of a cluster";
+            return Err(CredentialError::Source(why.to_owned()));
+        };
         let namespace = &source.key.namespace;
         let place = |name: &ObjectName, key: &str| self.place_of(namespace, name, key);
         let source: Box<dyn authority::Source> = match &source.source {

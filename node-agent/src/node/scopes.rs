@@ -25,6 +25,7 @@ use crate::{
         fence::Fence,
         inherited,
         listeners::Listeners,
+        pod::socket_key,
         trust,
     },
 };
@@ -374,6 +375,7 @@ fn fence(maps: &mut Maps, scope: &Scope, settings: ScopeSettings) -> Result<(), 
         Fence::Own(cgroup) => maps.enforce(cgroup.id(), scope.id, settings)?,
         Fence::Pod { cgroup, .. } => {
             maps.prepare(scope.id, settings)?;
+            maps.allow_unix_socket(socket_key(scope.id))?;
             for name in cgroup.names() {
                 if !maps.expect_pod(&name, scope.id)? {
                     return Err(NodeError::Scope(CgroupError::Gone.into()));

@@ -7,7 +7,11 @@ use std::{
     str::FromStr,
 };
 
-use lanyard_access::object::{Namespace, ObjectName};
+use lanyard_access::{
+    object::{Namespace, ObjectName},
+    pod::BROKER_SOCKET,
+};
+use lanyard_node_agent_abi::unix::{self, UnixKey};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -165,6 +169,14 @@ impl PodCgroup {
     }
 }
 
+/// The key by which the kernel lets the processes of a scope reach the socket of their broker. No other container has
+/// it at that path, and whoever comes there is attested.
+pub fn socket_key(scope: u32) -> UnixKey {
+    let mut path = [0; unix::PATH];
+    path[..BROKER_SOCKET.len()].copy_from_slice(BROKER_SOCKET.as_bytes());
+    UnixKey { scope, path }
+}
+
 fn below(folder: &Path, each: &mut impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -225,6 +237,14 @@ mod tests {
         for name in PodCgroup::of(&uid(), Path::new("/")).names() {
             assert!(name.len() < CGROUP_NAME, "{name}");
         }
+    }
+
+    #[test]
+    fn the_path_of_the_socket_fits_into_an_address() {
+        let key = socket_key(7);
+        let path = key.path.split(|byte| *byte == 0).next().unwrap();
+        assert_eq!(path, BROKER_SOCKET.as_bytes());
+        assert!(BROKER_SOCKET.len() < unix::SUN_PATH);
     }
 
     #[test]

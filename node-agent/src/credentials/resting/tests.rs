@@ -1,17 +1,18 @@
 use std::collections::BTreeSet;
 
 use lanyard_access::{
-    credential::{Consumers, Injection, Source},
+    credential::{Consumers, CredentialSource, Injection, Source},
     object::Uid,
 };
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::credentials::Claim;
 
 const S: u64 = SECOND;
 
-fn source(uid: &str) -> CredentialSource {
-    CredentialSource {
+fn source(uid: &str) -> Wanted {
+    Wanted::Here(CredentialSource {
         key: "default/token".parse().unwrap(),
         uid: Uid::new(uid),
         allowed_hosts: BTreeSet::new(),
@@ -24,6 +25,38 @@ fn source(uid: &str) -> CredentialSource {
             key: "token".into(),
         },
         injection: Injection::Bearer,
+    })
+}
+
+/// Of one grant of a pod, in a cluster.
+fn claimed(grant: &str, pod: &str) -> Wanted {
+    Wanted::OfAuthority(Claim {
+        source: "default/token".parse().unwrap(),
+        grant: grant.parse().unwrap(),
+        grant_uid: Uid::new("1"),
+        pod: pod.parse().unwrap(),
+    })
+}
+
+/// The authority decides for each grant of each pod whether it may have it: what one has, another asks for.
+#[test]
+fn what_rests_for_one_grant_of_one_pod_is_for_no_other() {
+    let mut resting = Resting::default();
+    let one = claimed("team/one", "00000001");
+    let Look::Obtain(_) = resting.look(&one, 0, 0) else {
+        panic!("somebody else obtains it");
+    };
+    resting.settle(&one, obtained("secret"), 0);
+    assert!(matches!(resting.look(&one, 0, S), Look::Held(_)));
+    for other in [
+        claimed("team/other", "00000001"),
+        claimed("team/one", "00000002"),
+        source("1"),
+    ] {
+        assert!(
+            matches!(resting.look(&other, 0, S), Look::Obtain(_)),
+            "{other:?}"
+        );
     }
 }
 
