@@ -110,6 +110,11 @@ checked_name! {
     Namespace, 63, false
 }
 
+checked_name! {
+    /// The name of a container in its pod: an RFC 1123 label of at most 63 characters.
+    ContainerName, 63, false
+}
+
 /// Why text is not an [`ObjectKey`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ParseObjectKeyError {

@@ -3,6 +3,7 @@
 //! - [`control`]: the command line and the node agent.
 //! - [`broker`]: a scope's broker and its node agent.
 //! - [`granted`]: grants, from one to the other.
+//! - [`nodes`]: the operator and its nodes; the service itself with the feature `grpc`.
 //! - [`frame`]: how messages are told apart on a stream.
 //! - [`record`]: what is written down of everything that happens.
 
@@ -27,8 +28,12 @@ pub mod broker {
 pub mod frame;
 pub mod granted;
 pub mod level;
+pub mod nodes;
 pub mod record;
 mod secret;
 
 /// The version of the control protocol. Parts of another version are warned of, not refused.
 pub const CONTROL_PROTOCOL: u32 = 1;
+
+/// The version of what operator and nodes say to each other.
+pub const NODES_PROTOCOL: u32 = 1;
