@@ -55,8 +55,8 @@ pub mod nodes;
 pub mod record;
 mod secret;
 
-/// The version of what operator and nodes say to each other.
-pub const NODES_PROTOCOL: u32 = 1;
-
 /// The version of the control protocol. Parts of another version are warned of, not refused.
 pub const CONTROL_PROTOCOL: u32 = 1;
+
+/// The version of what operator and nodes say to each other.
+pub const NODES_PROTOCOL: u32 = 1;

@@ -20,9 +20,15 @@ pub use self::{
 #[expect(
     missing_docs,
     clippy::pedantic,
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason,
     reason = "generated from proto/nodes.proto, where the documentation stands"
+)]
+#[cfg_attr(
+    feature = "grpc",
+    expect(
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        reason = "generated with the services"
+    )
 )]
 pub mod wire {
     include!(concat!(env!("OUT_DIR"), "/lanyard.nodes.v1.rs"));

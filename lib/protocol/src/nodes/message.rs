@@ -40,10 +40,6 @@ pub struct ResumePoint {
 
 /// What a node is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a message is taken apart as soon as it is decoded"
-)]
 pub enum ToNode {
     /// Something changed.
     Delta(Delta),

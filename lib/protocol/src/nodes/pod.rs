@@ -74,7 +74,7 @@ impl NodePod {
             containers: encode_containers(&self.containers),
             exempt_containers: encode_containers(&self.exempt_containers),
             has_volumes: self.has_volumes,
-            ports: self.ports.iter().map(encode_port).collect(),
+            ports: self.ports.iter().copied().map(encode_port).collect(),
         }
     }
 
@@ -104,12 +104,12 @@ impl NodePod {
             containers,
             exempt_containers,
             has_volumes: pod.has_volumes,
-            ports: (pod.ports.iter().map(decode_port)).collect::<Result<_, _>>()?,
+            ports: (pod.ports.into_iter().map(decode_port)).collect::<Result<_, _>>()?,
         })
     }
 }
 
-fn encode_port(port: &DeclaredPort) -> wire::DeclaredPort {
+fn encode_port(port: DeclaredPort) -> wire::DeclaredPort {
     wire::DeclaredPort {
         number: port.number.get().into(),
         transport: match port.transport {
@@ -120,7 +120,7 @@ fn encode_port(port: &DeclaredPort) -> wire::DeclaredPort {
     }
 }
 
-fn decode_port(port: &wire::DeclaredPort) -> Result<DeclaredPort, NodesError> {
+fn decode_port(port: wire::DeclaredPort) -> Result<DeclaredPort, NodesError> {
     let transport = match wire::Transport::try_from(port.transport) {
         Ok(wire::Transport::Tcp) => Transport::Tcp,
         Ok(wire::Transport::Udp) => Transport::Udp,
