@@ -21,4 +21,5 @@ pub mod resolvers;
 pub mod scenes;
 pub mod service;
 pub mod silent_file;
+pub mod spoken;
 pub mod wait;

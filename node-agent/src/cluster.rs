@@ -226,6 +226,13 @@ fn await_brokers(node: &Shared, sidecars: &Rc<Sidecars>) {
     }
 }
 
+/// The names of the sockets that a kubelet speaks to.
+///
+/// Its client (grpc-go) sends the path that it dials as `:authority`, with each `/` as `%2F`. That is no host, which h2
+/// refuses with `PROTOCOL_ERROR`; before an `@` it is a user (RFC 3986, 3.2), which may be written so.
+const DRIVER_SOCKET: &str = "csi@lanyard.sock";
+const REGISTRATION_SOCKET: &str = "csi@lanyard.dev-reg.sock";
+
 /// Serves the volume driver, and has the kubelet know it.
 fn serve_kubelet(
     arguments: &args::Cluster,
@@ -233,9 +240,9 @@ fn serve_kubelet(
 ) -> Result<[PlacedSocket; 2], ClusterError> {
     let plugin = arguments.kubelet_dir.join("plugins").join(names::DRIVER);
     std::fs::create_dir_all(&plugin)?;
-    let endpoint = plugin.join("csi.sock");
+    let endpoint = plugin.join(DRIVER_SOCKET);
     let registry = arguments.kubelet_dir.join("plugins_registry");
-    let registration = registry.join(format!("{}-reg.sock", names::DRIVER));
+    let registration = registry.join(REGISTRATION_SOCKET);
     let (asks, asked) = mpsc::channel(driver::WAITING);
     let driver = Driver {
         node: arguments.place.node.clone(),

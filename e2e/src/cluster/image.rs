@@ -30,6 +30,8 @@ pub struct Image {
     command: Vec<String>,
     /// Below `/bin`.
     programs: Vec<(String, PathBuf)>,
+    /// Of this machine, at the same places.
+    files: Vec<PathBuf>,
 }
 
 /// An image as it is imported.
@@ -49,6 +51,7 @@ impl Image {
             reference: reference.to_owned(),
             command: vec!["/bin/sh".into()],
             programs: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -71,6 +74,20 @@ impl Image {
         self
     }
 
+    /// A program of this machine that is not static, in `/bin`, with the libraries that it needs.
+    pub fn dynamic_program(self, name: &str, path: &Path) -> Result<Self> {
+        let listed = lab::run(Command::new("ldd").arg(path)).context("find its libraries")?;
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let mut this = self.program(name, path);
+        // `NAME => PATH (ADDRESS)`, and the loader by its path alone; what the kernel brings has none.
+        let paths = listed
+            .split_whitespace()
+            .filter(|word| word.starts_with('/'));
+        this.files.extend(paths.map(PathBuf::from));
+        ensure!(!this.files.is_empty(), "ldd names no library: {listed}");
+        Ok(this)
+    }
+
     /// Makes the archive. The same programs give the same bytes.
     pub fn archive(&self) -> Result<Archive> {
         let busybox = Path::new("/bin/busybox");
@@ -89,6 +106,10 @@ impl Image {
         }
         for (name, path) in &self.programs {
             layer.program(&format!("bin/{name}"), path)?;
+        }
+        for path in &self.files {
+            let name = path.strip_prefix("/").unwrap_or(path);
+            layer.program(&name.display().to_string(), path)?;
         }
         self.pack(&layer.finish()?)
     }

@@ -1,13 +1,13 @@
 //! A stream that the broker carries ends with its grant, to the moment.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Evidence, Stage, TOKEN, on_time};
-use crate::{agent, dialogue::Dialogue, grant::NamedGrant, service::NAME, wait};
+use crate::{agent, dialogue::Dialogue, grant::NamedGrant, service::NAME};
 
 const PORT: u16 = 8456;
 const GRANT: &str = "default/ten-seconds-of-a-stream";
