@@ -12,7 +12,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::{IpAddr, TcpListener, TcpStream},
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Output, Stdio},
     thread,
     time::Duration,
 };
@@ -35,7 +35,7 @@ use lanyard_e2e::{
         Cluster,
         image::{BUSYBOX, Image},
     },
-    lab, lanyard,
+    lanyard,
     spoken::Spoken,
     wait,
 };
@@ -46,6 +46,9 @@ use sha2::{Digest as _, Sha256};
 const PATIENCE: Duration = Duration::from_secs(90);
 const BROKER: &str = "localhost/lanyard-broker:test";
 const AGENT: &str = "default/bot";
+/// Two names of the service, of which one is granted.
+const NAMED: &str = "named.default.svc.cluster.local";
+const OTHER: &str = "other.default.svc.cluster.local";
 
 /// One test, for all of it is about one node, and nothing of that is cheap.
 #[test]
@@ -53,8 +56,7 @@ fn pods_are_fenced_before_they_start_and_reach_what_they_are_granted() {
     let mut scene = Scene::set();
     a_pod_waits_until_its_node_knows_whose_it_is(&mut scene);
     nothing_is_reached_without_a_grant_from_the_first_instruction_on(&scene);
-    what_is_granted_is_reached_and_what_is_revoked_ends(&mut scene);
-    what_enters_from_outside_has_no_identity(&scene);
+    what_is_granted_is_reached_by_the_agent_alone_until_it_is_revoked(&mut scene);
     names_are_reached_through_the_broker_beside_the_agent(&mut scene);
     what_holds_goes_on_without_the_node_agent_and_after_it(&mut scene);
     a_pod_that_is_over_leaves_nothing(&scene);
@@ -67,7 +69,7 @@ struct Scene {
     node_agent: Option<Child>,
     folder: PathBuf,
     service: TcpListener,
-    said: Said,
+    says: Said,
 }
 
 /// What the operator says.
@@ -165,7 +167,7 @@ impl Scene {
             node_agent: None,
             folder,
             service,
-            said: Said::default(),
+            says: Said::default(),
         };
         scene.start_node_agent();
         scene
@@ -211,8 +213,8 @@ impl Scene {
 
     /// Says what holds now, and waits until it does.
     fn say(&mut self) {
-        self.said.version += 1;
-        let version = self.said.version;
+        self.says.version += 1;
+        let version = self.says.version;
         let key: ObjectKey = AGENT.parse().unwrap();
         let agent = NodeAgent {
             spiffe_id: "spiffe://lab.test/ns/default/agent/bot".parse().unwrap(),
@@ -223,7 +225,7 @@ impl Scene {
                 processes: vec![busybox()],
                 enforcement: Enforcement::Enforce,
                 process_access: ProcessAccess::None,
-                grants: self.said.grants.clone(),
+                grants: self.says.grants.clone(),
             },
         };
         self.operator.say(Delta {
@@ -232,7 +234,7 @@ impl Scene {
             version,
             agents: [(key, agent)].into(),
             gone_agents: BTreeSet::new(),
-            pods: self.said.pods.clone(),
+            pods: self.says.pods.clone(),
             gone_pods: BTreeSet::new(),
         });
         wait::until(&format!("version {version} holds"), PATIENCE, || {
@@ -257,19 +259,19 @@ impl Scene {
             has_volumes: true,
             ports: BTreeSet::new(),
         };
-        self.said.pods.insert(told.uid.clone(), told);
+        self.says.pods.insert(told.uid.clone(), told);
         self.say();
     }
 
     /// Grants the service to the agent, at a level.
     fn grant(&mut self, name: &str, host: &str, requires: EvidenceLevel) {
         let port = self.service.local_addr().unwrap().port();
-        self.said
+        self.says
             .grants
             .retain(|grant| grant.key.name.as_str() != name);
-        self.said.grants.push(LiveGrant {
+        self.says.grants.push(LiveGrant {
             key: format!("default/{name}").parse().unwrap(),
-            uid: Uid::new(format!("{name}-{}", self.said.version)),
+            uid: Uid::new(format!("{name}-{}", self.says.version)),
             spec_hash: Sha256Digest::new([7; 32]),
             requires,
             resource: Resource {
@@ -287,10 +289,23 @@ impl Scene {
             limits: Limits::default(),
             ends_at: jiff::Timestamp::MAX,
         });
-        self.said
+        self.says
             .grants
             .sort_by(|one, other| one.key.cmp(&other.key));
         self.say();
+    }
+
+    fn revoke(&mut self, name: &str) {
+        self.says
+            .grants
+            .retain(|grant| grant.key.name.as_str() != name);
+        self.say();
+    }
+
+    fn kill_node_agent(&mut self) {
+        let mut killed = self.node_agent.take().unwrap();
+        killed.kill().unwrap();
+        killed.wait().unwrap();
     }
 
     fn field(&self, pod: &str, path: &str) -> String {
@@ -298,10 +313,57 @@ impl Scene {
         self.cluster.text(&["get", "pod", pod, &output]).unwrap()
     }
 
-    fn exec(&self, pod: &str, script: &str) -> Output {
+    /// Whatever is executed in the agent's container from outside reaches nothing.
+    fn nothing_enters(&self) {
+        let address = self.service.local_addr().unwrap();
+        let script = format!(
+            "timeout 5 nc {} {} < /dev/null",
+            address.ip(),
+            address.port()
+        );
         let mut kubectl = self.cluster.kubectl();
-        let words = ["exec", pod, "--container=agent", "--", "sh", "-c", script];
-        kubectl.args(words).output().unwrap()
+        let words = [
+            "exec",
+            "agent",
+            "--container=agent",
+            "--",
+            "sh",
+            "-c",
+            &script,
+        ];
+        let entered: Output = kubectl.args(words).output().unwrap();
+        let refused = String::from_utf8_lossy(&entered.stderr).into_owned();
+        assert!(
+            entered.stdout.is_empty() && refused.contains("Operation not permitted"),
+            "{entered:?}"
+        );
+    }
+
+    /// A Service of that name, whose only endpoint is the service.
+    fn serve(&self, name: &str) {
+        let (name, _) = name.split_once('.').unwrap();
+        let address = self.service.local_addr().unwrap();
+        let objects = json!({
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [
+                {
+                    "apiVersion": "v1",
+                    "kind": "Service",
+                    "metadata": { "name": name },
+                    "spec": { "ports": [{ "port": address.port() }] },
+                },
+                {
+                    "apiVersion": "discovery.k8s.io/v1",
+                    "kind": "EndpointSlice",
+                    "metadata": { "name": name, "labels": { "kubernetes.io/service-name": name } },
+                    "addressType": "IPv4",
+                    "ports": [{ "port": address.port() }],
+                    "endpoints": [{ "addresses": [address.ip()] }],
+                },
+            ],
+        });
+        self.cluster.apply(&objects.to_string()).unwrap();
     }
 
     fn until_ready(&self, pod: &str) {
@@ -332,31 +394,31 @@ impl Scene {
         format!("{}\n{}", text.unwrap_or_default(), logs.unwrap_or_default())
     }
 
-    /// The next line that an agent prints with that word in it, of those it had not printed before.
-    fn until_said(&self, pod: &str, word: &str, after: usize) -> usize {
-        wait::until(&format!("{pod} says {word}"), PATIENCE, || {
-            let log = self.cluster.text(&["logs", pod, "--container=agent"])?;
-            let lines: Vec<&str> = log.lines().collect();
-            let found = lines
-                .iter()
+    /// What the agent has said.
+    fn said(&self) -> String {
+        let log = ["logs", "agent", "--container=agent"];
+        self.cluster.text(&log).unwrap()
+    }
+
+    fn lines(&self) -> usize {
+        self.said().lines().count()
+    }
+
+    /// Waits for a line of the agent with those words, behind the first `after` lines; how many lines that makes.
+    fn until_said(&self, words: &str, after: usize) -> usize {
+        wait::until(&format!("the agent says {words}"), PATIENCE, || {
+            let log = self.said();
+            let found = log
+                .lines()
                 .skip(after)
-                .position(|line| line.contains(word));
+                .position(|line| line.contains(words));
             Ok(found.map(|found| after + found + 1))
         })
-        .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", self.told_of(pod), self.log()))
+        .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", self.told_of("agent"), self.log()))
     }
 
-    fn lines(&self, pod: &str) -> usize {
-        let log = self
-            .cluster
-            .text(&["logs", pod, "--container=agent"])
-            .unwrap();
-        log.lines().count()
-    }
-
-    fn service(&self) -> String {
-        let address = self.service.local_addr().unwrap();
-        format!("{} {}", address.ip(), address.port())
+    fn address(&self) -> String {
+        self.service.local_addr().unwrap().ip().to_string()
     }
 }
 
@@ -424,10 +486,15 @@ fn pod(name: &str, script: &str) -> Value {
     })
 }
 
-/// Tries to reach the service again and again, and says each time what came of it: at first at its first instruction.
-fn trying(service: &str) -> String {
+/// Tries to reach the service by each of its addresses, again and again, and says each time what came of it: for the
+/// first time at its first instruction.
+fn trying(scene: &Scene) -> String {
+    let address = scene.service.local_addr().unwrap();
+    let (ip, port) = (address.ip(), address.port());
     format!(
-        "while true; do if timeout 5 nc {service} < /dev/null | grep -q hello; then echo reached; else echo refused; fi; sleep 0.2; done"
+        "while true; do for host in {ip} {NAMED} {OTHER}; do
+           if timeout 5 nc $host {port} < /dev/null 2> /dev/null | grep -q hello; then echo reached $host; else echo refused $host; fi
+         done; sleep 0.1; done"
     )
 }
 
@@ -436,117 +503,95 @@ fn apply(scene: &Scene, pod: &Value) {
 }
 
 fn a_pod_waits_until_its_node_knows_whose_it_is(scene: &mut Scene) {
-    let service = scene.service();
-    apply(scene, &pod("agent", &trying(&service)));
+    apply(scene, &pod("agent", &trying(scene)));
     let why = "the operator has not told this node of the pod yet";
     wait::until("the pod's events say what it waits for", PATIENCE, || {
         let events = scene.cluster.text(&["get", "events"])?;
         Ok(events.contains(why).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", scene.told_of("agent"), scene.log()));
-    let state = scene.field("agent", "{.status.initContainerStatuses[0].state}");
-    assert!(
-        state.contains("PodInitializing") || state.contains("waiting"),
-        "{state}"
-    );
+    let started = scene.field("agent", "{.status.containerStatuses[0].started}");
+    assert_eq!(started, "false");
     scene.tell("agent");
     scene.until_ready("agent");
 }
 
 fn nothing_is_reached_without_a_grant_from_the_first_instruction_on(scene: &Scene) {
-    let after = scene.until_said("agent", "refused", 0);
-    assert_eq!(after, 1, "the first thing that it says");
-    let log = scene
-        .cluster
-        .text(&["logs", "agent", "--container=agent"])
-        .unwrap();
+    let address = scene.address();
+    let first = scene.until_said(&format!("refused {address}"), 0);
+    assert_eq!(first, 1, "it is the first thing that it says");
+    scene.until_said(&format!("refused {OTHER}"), first);
+    let log = scene.said();
     assert!(!log.contains("reached"), "{log}");
 }
 
-fn what_is_granted_is_reached_and_what_is_revoked_ends(scene: &mut Scene) {
-    let address = scene.service.local_addr().unwrap().ip().to_string();
+fn what_is_granted_is_reached_by_the_agent_alone_until_it_is_revoked(scene: &mut Scene) {
+    let address = scene.address();
     scene.grant("direct", &address, EvidenceLevel::Image);
-    let after = scene.lines("agent");
-    scene.until_said("agent", "reached", after);
-    scene.said.grants.clear();
-    scene.say();
-    let after = scene.lines("agent") + 1;
-    let after = scene.until_said("agent", "refused", after);
-    scene.until_said("agent", "refused", after);
-    let log = scene
-        .cluster
-        .text(&["logs", "agent", "--container=agent"])
-        .unwrap();
-    let since = log.lines().skip(after).any(|line| line == "reached");
-    assert!(!since, "{log}");
+    scene.until_said(&format!("reached {address}"), scene.lines());
+    // The same program in the same container, which came into it from outside.
+    scene.nothing_enters();
+    scene.revoke("direct");
+    // What it was about to say may be of before.
+    let after = scene.until_said(&address, scene.lines());
+    let after = scene.until_said(&format!("refused {address}"), after);
+    scene.until_said(&format!("refused {address}"), after);
+    let log = scene.said();
+    let again = log.lines().skip(after).any(|line| line.contains("reached"));
+    assert!(!again, "{log}");
 }
 
-/// The same program, in the same container, and at any level that there is.
-fn what_enters_from_outside_has_no_identity(scene: &Scene) {
-    let mut granted = scene.said.version;
-    granted += 1;
-    assert!(granted > 1);
-    let script = format!("timeout 5 nc {} < /dev/null", scene.service());
-    let entered = scene.exec("agent", &script);
-    assert!(
-        !String::from_utf8_lossy(&entered.stdout).contains("hello"),
-        "{entered:?}"
-    );
-}
-
+/// By its name, which the broker looks up as the pod's own resolver would; another name of the same service does not
+/// exist.
 fn names_are_reached_through_the_broker_beside_the_agent(scene: &mut Scene) {
-    let _ = scene;
+    for name in [NAMED, OTHER] {
+        scene.serve(name);
+    }
+    scene.grant("named", NAMED, EvidenceLevel::Image);
+    let after = scene.until_said(&format!("reached {NAMED}"), scene.lines());
+    scene.until_said(&format!("refused {OTHER}"), after);
+    scene.revoke("named");
+    let after = scene.until_said(NAMED, scene.lines());
+    scene.until_said(&format!("refused {NAMED}"), after);
+    let log = scene.said();
+    assert!(!log.contains(&format!("reached {OTHER}")), "{log}");
 }
 
 fn what_holds_goes_on_without_the_node_agent_and_after_it(scene: &mut Scene) {
-    let address = scene.service.local_addr().unwrap().ip().to_string();
+    let address = scene.address();
+    let reached = format!("reached {address}");
     scene.grant("direct", &address, EvidenceLevel::Scope);
-    let after = scene.lines("agent");
-    scene.until_said("agent", "reached", after);
-    let mut killed = scene.node_agent.take().unwrap();
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    let after = scene.lines("agent") + 1;
-    let after = scene.until_said("agent", "reached", after);
-    let entered = scene.exec(
-        "agent",
-        &format!("timeout 5 nc {} < /dev/null", scene.service()),
-    );
-    assert!(
-        !String::from_utf8_lossy(&entered.stdout).contains("hello"),
-        "{entered:?}"
-    );
+    scene.until_said(&reached, scene.lines());
+    scene.kill_node_agent();
+    let after = scene.until_said(&address, scene.lines());
+    scene.until_said(&reached, after);
+    scene.nothing_enters();
     scene.start_node_agent();
-    scene.until_said("agent", "reached", after);
+    scene.until_said(&reached, scene.lines());
     let container = "{.status.initContainerStatuses[0].restartCount}";
     assert_eq!(
         scene.field("agent", container),
         "0",
-        "the broker waited for it"
+        "its broker waited for the next node agent"
     );
-    // It is the same node agent to what was there before it.
-    scene.said.grants.clear();
-    scene.say();
-    let after = scene.lines("agent") + 1;
-    scene.until_said("agent", "refused", after);
+    // What was there before it is its own.
+    scene.revoke("direct");
+    let after = scene.until_said(&address, scene.lines());
+    scene.until_said(&format!("refused {address}"), after);
 }
 
 fn a_pod_that_is_over_leaves_nothing(scene: &Scene) {
     let uid = scene.field("agent", "{.metadata.uid}");
     let delete = ["delete", "pod", "agent", "--timeout=60s"];
     scene.cluster.text(&delete).unwrap();
+    let scope = format!("pod-{uid}");
     let left = [
         scene.folder.join("run/n1/pods").join(&uid),
-        scene
-            .folder
-            .join("run/n1/scopes")
-            .join(format!("pod-{uid}")),
-        scene.folder.join("state/scopes").join(format!("pod-{uid}")),
+        scene.folder.join("run/n1/scopes").join(&scope),
+        scene.folder.join("state/scopes").join(&scope),
     ];
     wait::until("nothing is left of the pod", PATIENCE, || {
         Ok(left.iter().all(|path| !path.exists()).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error:#}\n{}", scene.log()));
-    let _ = Command::new("true");
-    let _ = lab::run;
 }
