@@ -150,8 +150,8 @@ impl Keys {
             params.subject_alt_names.push(name);
             params.extended_key_usages.push(usage);
             let key = KeyPair::generate()?;
-            let issued = params.signed_by(&key, &issuer)?;
-            Ok((issued.pem(), key.serialize_pem()))
+            let certificate = params.signed_by(&key, &issuer)?;
+            Ok((certificate.pem(), key.serialize_pem()))
         };
         let node = SanType::URI("spiffe://lab.test/lanyard/node/n1".try_into()?);
         Ok(Self {

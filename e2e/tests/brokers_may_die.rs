@@ -17,7 +17,6 @@ use lanyard_e2e::{
     service::NAME,
     wait,
 };
-use serde_json::Value;
 
 fn grant<'a>(stage: &'a Stage, name: &'a str, port: u16, protocol: &'a str) -> NamedGrant<'a> {
     let is_https = protocol == "HTTPS";

@@ -3,8 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use std::time::Duration;
-
 use lanyard_e2e::{
     counterparts,
     dialogue::Dialogue,
@@ -12,7 +10,6 @@ use lanyard_e2e::{
     ledger::{self, Ledger},
     scenes::{Stage, TOKEN, TOOLS},
     service::NAME,
-    wait,
 };
 
 /// A stage with two grants for one host and port: `first` for what is below `/first/`, `second` likewise.

@@ -151,7 +151,7 @@ async fn serve(place: Place, arguments: args::Cluster) -> Result<(), ClusterErro
     let publisher = Rc::new(Publisher {
         node: Rc::clone(&node),
         directory: Rc::clone(&directory),
-        sidecars,
+        sidecars: Rc::clone(&sidecars),
         kubelet: arguments.kubelet_dir.clone(),
     });
     let _sockets = serve_kubelet(&arguments, publisher)?;
@@ -165,7 +165,7 @@ async fn serve(place: Place, arguments: args::Cluster) -> Result<(), ClusterErro
         () = upkeep::keep_time(&node) => {}
         () = forgotten::forget(&node) => {}
         () = operator::follow(said, reach) => {}
-        () = reap(&node) => {}
+        () = reap(&node, &sidecars, &arguments.kubelet_dir) => {}
         () = shutdown.signalled() => info!("told to end; the kernel enforces on"),
     }
     upkeep::write_observed(&node, &observed);
@@ -173,14 +173,23 @@ async fn serve(place: Place, arguments: args::Cluster) -> Result<(), ClusterErro
 }
 
 /// Forgets pods that are over, and looks again for cgroups that could not be marked.
-async fn reap(node: &Shared) {
+///
+/// A kubelet unpublishes what it published; of a pod that it gave up before, nothing is left but that its folder is gone.
+async fn reap(node: &Shared, sidecars: &Sidecars, kubelet: &Path) {
     const EACH: Duration = Duration::from_secs(1);
     let mut tick = tokio::time::interval(EACH);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let mut node = node.borrow_mut();
-        node.reap(Moment::now());
+        let now = Moment::now();
+        for uid in node.idle_pods() {
+            if !kubelet.join("pods").join(uid.as_str()).exists() {
+                sidecars.forget(&uid);
+                node.release_pod(&uid, now);
+            }
+        }
+        node.reap(now);
         node.mark_pods();
     }
 }

@@ -20,10 +20,6 @@ use crate::{kernel::clock::Moment, node::Shared, scope::pod::PodUid};
 
 /// A credential, and where it is to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a node has one for each credential that is used at the moment"
-)]
 pub enum Wanted {
     /// From its source, which is written here.
     Here(CredentialSource),

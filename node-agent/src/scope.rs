@@ -171,21 +171,18 @@ impl Scope {
             pod,
             is_released,
         } = kept;
-        let (fence, listeners) = match pod {
-            Some(pod) => {
-                let cgroup = PodCgroup::of(&pod.uid, &place.kubelet_root);
-                let fence = Fence::Pod {
-                    pod,
-                    cgroup,
-                    is_released,
-                };
-                (fence, None)
-            }
-            None => {
-                let cgroup = Cgroup::make(&place.cgroup.join(&name))?;
-                let listeners = Listeners::open().map_err(ScopeError::Listeners)?;
-                (Fence::Own(cgroup), Some(listeners))
-            }
+        let (fence, listeners) = if let Some(pod) = pod {
+            let cgroup = PodCgroup::of(&pod.uid, &place.kubelet_root);
+            let fence = Fence::Pod {
+                pod,
+                cgroup,
+                is_released,
+            };
+            (fence, None)
+        } else {
+            let cgroup = Cgroup::make(&place.cgroup.join(&name))?;
+            let listeners = Listeners::open().map_err(ScopeError::Listeners)?;
+            (Fence::Own(cgroup), Some(listeners))
         };
         let folder = run_folder(place, &name);
         fs::create_dir_all(&folder).map_err(|source| file("make", &folder, source))?;

@@ -1,13 +1,20 @@
 //! What a node does for as long as it lives, wherever what is written comes from.
 
-use std::{io::Write as _, path::Path, time::Duration};
+use std::{
+    io::{self, Write as _},
+    os::fd::AsFd as _,
+    path::Path,
+    time::Duration,
+};
+
+use lanyard_node_agent_abi::event::FlowEvent;
 
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
 use crate::{
     events,
-    kernel::{clock::Moment, datagrams, tagged},
+    kernel::{clock::Moment, datagrams, namespace, tagged},
     node::{Node, Shared},
     place::Place,
     record::LeftOpen,
@@ -67,7 +74,7 @@ pub fn write_observed(node: &Shared, path: &Path) {
 /// Asks the kernel for the connections that stand under grants: an earlier node agent was told of them, or nobody.
 pub fn take_up_flows(node: &mut Node, now: Moment) {
     let datagrams = datagrams::connected(&node.maps);
-    match tagged::connections(node.maps.tag_map()) {
+    match connections(node) {
         Ok(mut flows) => {
             flows.extend(datagrams);
             node.take_up_flows(flows, now);
@@ -77,6 +84,18 @@ pub fn take_up_flows(node: &mut Node, now: Moment) {
             "open connections could not be listed; at the end of their grants they end by their own timeouts"
         ),
     }
+}
+
+/// Those in the network of this machine, and in the network of each pod.
+fn connections(node: &Node) -> io::Result<Vec<FlowEvent>> {
+    let tags = node.maps.tag_map();
+    let mut flows = tagged::connections(tags)?;
+    for network in node.pod_networks() {
+        flows.extend(namespace::within(network.as_fd(), || {
+            tagged::connections(tags)
+        })?);
+    }
+    Ok(flows)
 }
 
 /// Looks for executions that the kernel could not tell, and for the images they left unknown.

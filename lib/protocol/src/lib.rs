@@ -32,6 +32,8 @@ pub mod kubelet {
     #[expect(
         missing_docs,
         clippy::pedantic,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
         reason = "generated from proto/csi.proto, where the documentation stands"
     )]
     pub mod csi {
@@ -41,6 +43,8 @@ pub mod kubelet {
     #[expect(
         missing_docs,
         clippy::pedantic,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
         reason = "generated from proto/registration.proto, where the documentation stands"
     )]
     pub mod registration {

@@ -192,7 +192,7 @@ async fn accept(
         match sidecars.serve(&node, id, &folder, stream).await {
             Ok(()) => {}
             Err(error) => {
-                warn!(%error, scope = id, "a process was not taken for the broker of its pod")
+                warn!(%error, scope = id, "a process was not taken for the broker of its pod");
             }
         }
     }

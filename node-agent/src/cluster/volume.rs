@@ -113,7 +113,9 @@ pub(super) fn pod_of(target: &str, kubelet: &Path) -> Option<PodUid> {
     let below = Path::new(target).strip_prefix(kubelet.join("pods")).ok()?;
     let mut parts = below.components().map(|part| match part {
         Component::Normal(part) => part.to_str(),
-        _ => None,
+        Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => {
+            None
+        }
     });
     let mut next = || parts.next().flatten();
     let (uid, volumes, kind) = (next()?, next()?, next()?);

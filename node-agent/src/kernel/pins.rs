@@ -145,14 +145,14 @@ impl Pins {
         const TRIES: usize = 100;
         let top = Path::new(Self::BPF).join("lanyard");
         let folders = [&top, &self.node, &self.folder];
-        let make = || folders.iter().try_for_each(|folder| make_closed(folder));
+        let try_once = || folders.iter().try_for_each(|folder| make_closed(folder));
         for _ in 1..TRIES {
-            match make() {
+            match try_once() {
                 Err(PinError::System { source, .. }) if source.kind() == ErrorKind::NotFound => {}
                 made => return made,
             }
         }
-        make()
+        try_once()
     }
 
     /// Says that everything stands, of this build alone.

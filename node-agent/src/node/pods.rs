@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::{Node, NodeError, scopes::keep_servers};
 use crate::{
-    kernel::{Maps, clock::Moment},
+    kernel::{Maps, clock::Moment, namespace},
     scope::{
         Scope,
         fence::Fence,
@@ -103,6 +103,19 @@ impl Node {
         }
     }
 
+    /// Pods of which nothing runs and nothing was released, for whoever knows whether they are still to come.
+    pub fn idle_pods(&self) -> Vec<PodUid> {
+        let idle = self.scopes.values().filter_map(|scope| match &scope.fence {
+            Fence::Pod {
+                pod,
+                cgroup,
+                is_released: false,
+            } if !cgroup.is_populated() => Some(pod.uid.clone()),
+            Fence::Pod { .. } | Fence::Own(_) => None,
+        });
+        idle.collect()
+    }
+
     /// A kubelet says that a pod is over: it is forgotten with its last process.
     pub fn release_pod(&mut self, uid: &PodUid, now: Moment) {
         let Some(scope) = self.pod(uid).and_then(|id| self.scopes.get_mut(&id)) else {
@@ -113,6 +126,21 @@ impl Node {
         }
         self.keep();
         self.reap(now);
+    }
+
+    /// The network namespaces of pods that run: by their brokers' sockets, or by any of their processes.
+    pub fn pod_networks(&self) -> Vec<OwnedFd> {
+        let network_of = |scope: &Scope| {
+            let known = scope.listeners.as_ref().and_then(Listeners::network);
+            if let Some(known) = known.and_then(|known| known.try_clone().ok()) {
+                return Some(known);
+            }
+            let processes = scope.fence.processes().into_iter();
+            processes.map(namespace::network_of).find_map(Result::ok)
+        };
+        let pods = self.scopes.values();
+        let pods = pods.filter(|scope| scope.fence.pod().is_some());
+        pods.filter_map(network_of).collect()
     }
 
     /// Gives a pod's broker its sockets, in the network namespace that the pod has. Those that are there stay, for as
@@ -142,17 +170,26 @@ fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
 
 /// Marks the cgroups of a pod that the kernel has not marked: they were there before it was told of the pod. What is in
 /// such a container was not seen to begin, so that it has no root. Whether there is a cgroup at all.
+///
+/// It looks again until it finds nothing new: what was made beside a first look, in a cgroup that was not marked yet, is
+/// found by the second, and what is made after that the kernel marks itself.
 pub(super) fn mark(maps: &mut Maps, scope: u32, cgroup: &PodCgroup) -> Result<bool, NodeError> {
-    let ids = cgroup.ids().map_err(PodError::Cgroups)?;
-    for (place, id) in ids.iter().enumerate() {
-        let kind = if place == 0 {
-            container::POD
-        } else {
-            container::BEGUN
-        };
-        if maps.cgroup(*id).map(|(of, _)| of) != Some(scope) {
-            maps.mark_cgroup(*id, scope, kind)?;
+    loop {
+        let ids = cgroup.ids().map_err(PodError::Cgroups)?;
+        let mut is_new = false;
+        for (place, id) in ids.iter().enumerate() {
+            let kind = if place == 0 {
+                container::POD
+            } else {
+                container::BEGUN
+            };
+            if maps.cgroup(*id).map(|(of, _)| of) != Some(scope) {
+                maps.mark_cgroup(*id, scope, kind)?;
+                is_new = true;
+            }
+        }
+        if !is_new {
+            return Ok(!ids.is_empty());
         }
     }
-    Ok(!ids.is_empty())
 }
