@@ -183,6 +183,7 @@ fn each_switch_takes_away_what_it_names() {
     for (switch, kinds) in [
         ("nodeAgent.enabled", &["DaemonSet", "CSIDriver"][..]),
         ("networkPolicies.enabled", &["NetworkPolicy"]),
+        ("podDisruptionBudgets.enabled", &["PodDisruptionBudget"]),
     ] {
         let with = objects(&[]);
         let without = objects(&["--set", &format!("{switch}=false")]);
@@ -286,6 +287,7 @@ fn nobody_is_given_everything() {
     assert!(seen > 5, "{seen}");
 }
 
+/// The node agent has to be; what else there is must do with what restricted pod security lets in.
 #[test]
 fn only_the_node_agent_is_privileged() {
     let objects = all_objects();
