@@ -24,6 +24,8 @@ pub(crate) struct Environment {
     cache: Option<PathBuf>,
     #[arg(long, env = "CARGO_TARGET_DIR", global = true, hide = true)]
     target: Option<PathBuf>,
+    #[arg(long, env = "CARGO_HOME", global = true, hide = true)]
+    cargo_home: Option<PathBuf>,
 }
 
 /// The checkout, and the tools used on it.
@@ -36,6 +38,7 @@ pub(crate) struct Context {
     pub(crate) ci: bool,
     cargo: PathBuf,
     target: PathBuf,
+    cargo_home: PathBuf,
 }
 
 impl Context {
@@ -44,11 +47,14 @@ impl Context {
             .parent()
             .context("xtask is not inside a workspace")?
             .to_owned();
+        let home = || std::env::home_dir().context("the home folder is not known: set HOME");
         let cache = match environment.cache.filter(|path| path.is_absolute()) {
             Some(cache) => cache,
-            None => std::env::home_dir()
-                .context("the home folder is not known: set HOME")?
-                .join(".cache"),
+            None => home()?.join(".cache"),
+        };
+        let cargo_home = match environment.cargo_home {
+            Some(folder) => folder,
+            None => home()?.join(".cargo"),
         };
         // What cargo itself goes by, so that what it builds is found.
         let target = root.join(environment.target.unwrap_or_else(|| "target".into()));
@@ -58,6 +64,7 @@ impl Context {
             tools: cache.join("lanyard/tools"),
             ci: environment.ci,
             cargo: environment.cargo,
+            cargo_home,
         })
     }
 
@@ -79,6 +86,16 @@ impl Context {
             .env("CARGO", &self.cargo)
             .env("CARGO_TARGET_DIR", &self.target);
         command
+    }
+
+    /// The folders of this machine that compilers meet, each with what is written into programs in its place. Of
+    /// two that match, the later counts.
+    pub(crate) fn names_of_folders(&self) -> [(&Path, &'static str); 3] {
+        [
+            (&self.root, "/lanyard"),
+            (&self.cargo_home, "/cargo"),
+            (&self.target, "/lanyard/target"),
+        ]
     }
 
     /// Where cargo puts what it builds.

@@ -55,9 +55,10 @@ pub(crate) fn build_quietly(context: &Context) -> anyhow::Result<PathBuf> {
         &toolchain,
         &["build", "--bin", PROGRAM, "--target-dir"],
     );
-    command
-        .arg(folder(context))
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(&toolchain, &[]));
+    command.arg(folder(context)).env(
+        "CARGO_ENCODED_RUSTFLAGS",
+        flags(&toolchain, &names(context)),
+    );
     command::quietly(&mut command)?;
     let object = path(context);
     if !object.is_file() {
@@ -73,7 +74,7 @@ pub(crate) fn check(context: &Context) -> anyhow::Result<Command> {
     let mut command = cargo(context, &toolchain, &["check", "--quiet", "--target-dir"]);
     command.arg(context.target().join("bpf-lint")).env(
         "CARGO_ENCODED_RUSTFLAGS",
-        flags(&toolchain, &["-Dwarnings", PEDANTIC_OFF]),
+        flags(&toolchain, &["-Dwarnings", PEDANTIC_OFF].map(str::to_owned)),
     );
     if let Toolchain::Debian { rustc, .. } = &toolchain {
         let driver = rustc.with_file_name("clippy-driver");
@@ -128,8 +129,16 @@ fn cargo(context: &Context, toolchain: &Toolchain, verb: &[&str]) -> Command {
     command
 }
 
+/// BTF keeps the name of each source file; with these, the object is the same from every checkout.
+fn names(context: &Context) -> Vec<String> {
+    let names = context.names_of_folders().into_iter();
+    names
+        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+        .collect()
+}
+
 /// Compiler flags as `CARGO_ENCODED_RUSTFLAGS` wants them: separated by the unit separator.
-fn flags(toolchain: &Toolchain, more: &[&str]) -> String {
+fn flags(toolchain: &Toolchain, more: &[String]) -> String {
     let (Toolchain::Debian { linker, .. } | Toolchain::Nightly { linker }) = toolchain;
     // The target architecture of the traced kernel; aya-ebpf picks register layouts by it.
     let mut flags = vec![
@@ -140,7 +149,7 @@ fn flags(toolchain: &Toolchain, more: &[&str]) -> String {
         // Atomic instructions that return what was before; every kernel since 5.12 has them.
         "-Ctarget-cpu=v3".to_owned(),
     ];
-    flags.extend(more.iter().map(|flag| (*flag).to_owned()));
+    flags.extend_from_slice(more);
     flags.join("\x1f")
 }
 
@@ -154,7 +163,7 @@ mod tests {
             rustc: "/usr/bin/rustc".into(),
             linker: "/tools/bpf-linker".into(),
         };
-        let flags = flags(&toolchain, &["-Dwarnings"]);
+        let flags = flags(&toolchain, &["-Dwarnings".to_owned()]);
         let flags: Vec<&str> = flags.split('\x1f').collect();
         assert!(flags.contains(&"-Clinker=/tools/bpf-linker"));
         assert!(flags.contains(&"-Clink-arg=--btf"));

@@ -9,6 +9,7 @@ mod context;
 mod counts;
 mod demo;
 mod generate;
+mod images;
 mod kernel_object;
 mod lab;
 mod lint;
@@ -32,6 +33,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Verb::Test => return Ok(test::run(&context)),
         Verb::Lint => return Ok(lint::run(&context)),
         Verb::Generate => generate::run(&context)?,
+        Verb::Images(arguments) => images::run(&context, &arguments)?,
         Verb::Bench { names } => bench::run(&context, &names)?,
         Verb::Lab { arguments } => return lab::run(&context, &arguments),
     }
@@ -68,6 +70,8 @@ enum Verb {
         /// Which benches, by the beginning of their names; all without any
         names: Vec<String>,
     },
+    /// Make the container images, as files, and list what is in them
+    Images(images::Arguments),
     /// Bring up a Kubernetes on this machine, use it, and take it away: `cargo xtask lab help`
     #[command(disable_help_flag = true)]
     Lab {

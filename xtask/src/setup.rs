@@ -138,11 +138,13 @@ const PEERS: [(&str, &str); 17] = [
 
 /// What runs containers, and what Kubernetes is built with. Other makers' packages of them are in the way of Debian's,
 /// which would take them away.
-const CONTAINERS: [(&str, &str); 5] = [
+const CONTAINERS: [(&str, &str); 6] = [
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("nft", "nftables"),
     ("iptables", "iptables"),
+    // Argo CD's health checks.
+    ("lua5.1", "lua5.1"),
     ("go", "golang-go"),
 ];
 

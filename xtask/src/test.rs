@@ -15,6 +15,7 @@ use crate::command;
 use crate::console::{elapsed, quote, say};
 use crate::context::Context;
 use crate::counts::Counts;
+use crate::images;
 use crate::kernel_object;
 use crate::lab;
 use crate::setup::{self, Need};
@@ -97,6 +98,7 @@ fn run_tier(
     }
     if tier == Tier::Cluster {
         lab::build(&surroundings.programs)?;
+        images::of_development(context)?;
     }
     let mut counts = Counts::default();
     for test in &tests {
