@@ -76,10 +76,9 @@ fn put(cgroup: u64, scope: u32, kind: u32) {
         return;
     }
     // The other generation of programs may have been here, and the container may have begun since.
-    // SAFETY: one word is read once.
-    if CONTAINER.insert(cgroup, kind, IF_MISSING).is_err()
-        && unsafe { CONTAINER.get(cgroup) }.is_none()
-    {
+    let is_put = CONTAINER.insert(cgroup, kind, IF_MISSING).is_ok();
+    // SAFETY: only whether it is there is looked at.
+    if !is_put && unsafe { CONTAINER.get(cgroup) }.is_none() {
         count(Cause::MapFull as u32);
     }
 }
