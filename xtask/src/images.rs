@@ -23,7 +23,7 @@ use crate::command::stdout_of;
 use crate::console::{Step, say};
 use crate::context::Context;
 use crate::kernel_object;
-use crate::metadata::Workspace;
+use crate::metadata::{Package, Workspace};
 use crate::setup::{self, Need};
 
 use crates::Crates;
@@ -166,7 +166,11 @@ fn make(
         .as_deref()
         .filter(|_| part.has_kernel_programs);
     let program = program::of(context, present, object, shared.profile)?;
-    let inputs = Inputs::gather(context, present, &program)?;
+    let mut inputs = Inputs::gather(context, present, &program)?;
+    for carried in carried(context, part)? {
+        let program = program::of(context, &carried.as_present(), None, shared.profile)?;
+        inputs.carry(context, &carried.as_present(), &program)?;
+    }
     let image = inputs.image(present, &shared.stamp)?;
     let archive = image.archive(&shared.stamp)?;
     let list = inputs.list(present, shared, &archive)?;
@@ -185,6 +189,36 @@ fn make(
     Ok(format!("{reference} {}, {mebibytes} MiB", archive.digest))
 }
 
+/// A part whose program another part's image has, too.
+struct Carried {
+    part: &'static part::Part,
+    package: Package,
+}
+
+impl Carried {
+    fn as_present(&self) -> Present<'_> {
+        Present {
+            part: self.part,
+            package: &self.package,
+        }
+    }
+}
+
+fn carried(context: &Context, part: &part::Part) -> anyhow::Result<Vec<Carried>> {
+    if part.carries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = part.carries.iter().map(|name| (*name).into()).collect();
+    let workspace = Workspace::read(context)?;
+    let found = part::find(&workspace, &names)?;
+    let present = found.present.into_iter();
+    let carried = present.map(|present| Carried {
+        part: present.part,
+        package: present.package.clone(),
+    });
+    Ok(carried.collect())
+}
+
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     fs::write(path, content).with_context(|| format!("write {}", path.display()))
 }
@@ -192,6 +226,8 @@ fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 /// All that an image is made of.
 struct Inputs {
     program: Vec<u8>,
+    /// Programs of other parts, by their paths.
+    carried: Vec<(String, Vec<u8>)>,
     libraries: Vec<Library>,
     certificates: (Vec<u8>, libraries::DebianPackage),
     crates: Crates,
@@ -199,16 +235,43 @@ struct Inputs {
 
 impl Inputs {
     fn gather(context: &Context, present: &Present<'_>, program: &Path) -> anyhow::Result<Self> {
-        let mut crates = crates::of(context, &present.package.name)?;
-        if present.part.has_kernel_programs {
-            crates.extend(crates::of(context, KERNEL_PROGRAMS)?);
+        let part = present.part;
+        let mut crates = crates::of(context, &present.package.name, part.has_default_features)?;
+        if part.has_kernel_programs {
+            crates.extend(crates::of(context, KERNEL_PROGRAMS, true)?);
         }
         Ok(Self {
             program: fs::read(program).with_context(|| format!("read {}", program.display()))?,
+            carried: Vec::new(),
             libraries: libraries::of(program)?,
             certificates: libraries::certificates()?,
             crates,
         })
+    }
+
+    /// Takes another part's program in, with what it needs.
+    fn carry(
+        &mut self,
+        context: &Context,
+        present: &Present<'_>,
+        program: &Path,
+    ) -> anyhow::Result<()> {
+        let bytes = fs::read(program).with_context(|| format!("read {}", program.display()))?;
+        let path = format!("/usr/bin/{}", present.part.program);
+        self.carried.push((path, bytes));
+        for library in libraries::of(program)? {
+            if self
+                .libraries
+                .iter()
+                .all(|known| known.path != library.path)
+            {
+                self.libraries.push(library);
+            }
+        }
+        let own = present.part.has_default_features;
+        self.crates
+            .extend(crates::of(context, &present.package.name, own)?);
+        Ok(())
     }
 
     fn image(&self, present: &Present<'_>, stamp: &Stamp) -> anyhow::Result<Image> {
@@ -238,7 +301,10 @@ impl Inputs {
             ]),
             layers: vec![
                 self.system(),
-                Layer::default().file(&program, self.program.clone(), 0o755),
+                self.carried.iter().fold(
+                    Layer::default().file(&program, self.program.clone(), 0o755),
+                    |layer, (path, content)| layer.file(path, content.as_slice(), 0o755),
+                ),
             ],
             program,
         })

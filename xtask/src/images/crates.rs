@@ -28,8 +28,12 @@ pub(crate) struct CrateName {
 pub(crate) type Crates = BTreeMap<CrateName, Crate>;
 
 /// Asks cargo. Build scripts and macros are in no program, and not listed.
-pub(crate) fn of(context: &Context, package: &str) -> anyhow::Result<Crates> {
-    let tree = stdout_of(&mut context.cargo(&[
+pub(crate) fn of(
+    context: &Context,
+    package: &str,
+    has_default_features: bool,
+) -> anyhow::Result<Crates> {
+    let mut command = context.cargo(&[
         "tree",
         "--locked",
         "--edges=normal,no-proc-macro",
@@ -37,7 +41,11 @@ pub(crate) fn of(context: &Context, package: &str) -> anyhow::Result<Crates> {
         "--format=|{p}|{l}",
         "--package",
         package,
-    ]))?;
+    ]);
+    if !has_default_features {
+        command.arg("--no-default-features");
+    }
+    let tree = stdout_of(&mut command)?;
     let path = context.root.join("Cargo.lock");
     let lock = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let checksums = checksums(&lock);

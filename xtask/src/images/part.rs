@@ -15,6 +15,10 @@ pub(crate) struct Part {
     pub(crate) user: User,
     /// Whether it carries the kernel programs.
     pub(crate) has_kernel_programs: bool,
+    /// Whether it is built with the default features of its crate.
+    pub(crate) has_default_features: bool,
+    /// Parts whose programs its image has beside its own.
+    pub(crate) carries: &'static [&'static str],
 }
 
 /// Whom a container runs as when its pod says nothing else.
@@ -33,6 +37,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Reads identities and grants, and tells the nodes",
         user: User::Nobody,
         has_kernel_programs: false,
+        has_default_features: true,
+        carries: &[],
     },
     Part {
         name: "authority",
@@ -40,6 +46,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Signs identities and obtains credentials",
         user: User::Nobody,
         has_kernel_programs: false,
+        has_default_features: true,
+        carries: &[],
     },
     Part {
         name: "webhook",
@@ -47,6 +55,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Puts the broker beside pods, and guards who may grant what",
         user: User::Nobody,
         has_kernel_programs: false,
+        has_default_features: true,
+        carries: &[],
     },
     Part {
         name: "node-agent",
@@ -54,6 +64,10 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Attests the processes of a node and holds the kernel's rules",
         user: User::Root,
         has_kernel_programs: true,
+        // Without what only a machine without a cluster needs: it obtains no credential by itself.
+        has_default_features: false,
+        // Whatever else a pod runs as its broker is refused.
+        carries: &["broker"],
     },
     Part {
         name: "broker",
@@ -61,6 +75,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Carries what a pod is granted: names, TLS, requests, credentials",
         user: User::Nobody,
         has_kernel_programs: false,
+        has_default_features: true,
+        carries: &[],
     },
     Part {
         name: "cli",
@@ -68,6 +84,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "The command that people type",
         user: User::Nobody,
         has_kernel_programs: false,
+        has_default_features: true,
+        carries: &[],
     },
 ];
 
