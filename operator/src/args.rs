@@ -31,10 +31,10 @@ pub struct Args {
     #[arg(long, default_value = "0.0.0.0:8081")]
     pub health: SocketAddr,
     /// The folder with tls.crt and tls.key, read anew when they change
-    #[arg(long, default_value = "/run/lanyard/tls")]
+    #[arg(long, default_value = "/etc/lanyard/tls")]
     pub tls_dir: PathBuf,
     /// The PEM file with the authorities that vouch for nodes, read anew when it changes
-    #[arg(long, default_value = "/run/lanyard/trust/bundle.pem")]
+    #[arg(long, default_value = "/etc/lanyard/trust/ca.crt")]
     pub trust_bundle: PathBuf,
     /// What is logged: a level, or parts with levels
     #[arg(long, env = "LANYARD_LOG", default_value = "info")]

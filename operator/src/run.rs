@@ -34,8 +34,6 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Runs until a signal ends it.
 pub async fn run(args: Args, clock: Clock) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::watch()?;
-    let tls = Tls::load(&args.tls_dir, &args.trust_bundle);
-    let tls = Arc::new(tls.context("read the certificate of the operator")?);
     let client = Client::try_default().await.context("find the API server")?;
     let nodes = TcpListener::bind(args.listen).await;
     let nodes = nodes.with_context(|| format!("listen on {}", args.listen))?;
@@ -60,15 +58,24 @@ pub async fn run(args: Args, clock: Clock) -> anyhow::Result<()> {
     ));
     tasks.spawn(status::write(hub.clone(), client.clone(), me));
     tasks.spawn(review(hub.clone(), client.clone()));
-    tasks.spawn(reload(tls.clone()));
     let (end, ended) = oneshot::channel::<()>();
     let ended = async {
         // The other half is dropped when everything ends.
         let _ = ended.await;
     };
     let service = Service::new(hub.clone());
-    let served = server::serve(service, nodes, tls, args.trust_domain, ended);
-    let served = tokio::spawn(served);
+    let served = tokio::spawn(async move {
+        tokio::pin!(ended);
+        let tls = tokio::select! {
+            tls = first_certificate(&args) => Arc::new(tls),
+            () = &mut ended => return Ok(()),
+        };
+        service.hub().note_certificate();
+        let reloads = tokio::spawn(reload(tls.clone()));
+        let served = server::serve(service, nodes, tls, args.trust_domain, ended).await;
+        reloads.abort();
+        served
+    });
     info!("the operator runs");
 
     tokio::select! {
@@ -152,6 +159,17 @@ async fn follow_time(hub: Arc<Hub>) {
         tokio::time::sleep(until.unwrap_or(LONGEST_SLEEP).max(Duration::from_millis(1))).await;
         hub.with(super::decide::state::State::follow);
         hub.tidy();
+    }
+}
+
+/// Waits for the files: the authority that writes them may start later.
+async fn first_certificate(args: &Args) -> Tls {
+    loop {
+        match Tls::load(&args.tls_dir, &args.trust_bundle) {
+            Ok(tls) => return tls,
+            Err(error) => warn!(%error, "no certificate to serve nodes with yet"),
+        }
+        tokio::time::sleep(RELOAD).await;
     }
 }
 

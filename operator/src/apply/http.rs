@@ -48,10 +48,10 @@ pub async fn serve(hub: Arc<Hub>, listener: TcpListener) {
 fn answer(hub: &Hub, path: &str) -> (StatusCode, String) {
     match path {
         "/healthz" => (StatusCode::OK, "ok\n".into()),
-        "/readyz" if hub.state().is_complete() => (StatusCode::OK, "ok\n".into()),
+        "/readyz" if hub.is_ready() => (StatusCode::OK, "ok\n".into()),
         "/readyz" => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "not everything that is written was read yet\n".into(),
+            "not everything that is written was read yet, or there is no certificate yet\n".into(),
         ),
         "/metrics" => (StatusCode::OK, metrics::text(&hub.counters, hub.gauges())),
         _ => (StatusCode::NOT_FOUND, "not found\n".into()),

@@ -39,6 +39,7 @@ pub struct Hub {
 struct Contact {
     heard: Option<Instant>,
     broken: BTreeSet<Source>,
+    has_certificate: bool,
 }
 
 impl Hub {
@@ -129,6 +130,19 @@ impl Hub {
         } else {
             contact.broken.remove(&source);
         }
+    }
+
+    /// There is a certificate to serve nodes with.
+    pub fn note_certificate(&self) {
+        let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+        contact.has_certificate = true;
+    }
+
+    /// Whether nodes can be served.
+    pub fn is_ready(&self) -> bool {
+        let is_complete = self.state().is_complete();
+        let contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+        is_complete && contact.has_certificate
     }
 
     /// Whether what this replica knows is what stands in the API server. Nodes hear beats only then: whoever

@@ -63,6 +63,11 @@ impl Service {
         }
     }
 
+    /// What it serves from.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
     /// With another rhythm than [`BEAT`], and less patience with those who do not read.
     #[must_use]
     pub const fn with_rhythm(mut self, beat: Duration, unread: Duration) -> Self {
