@@ -52,6 +52,10 @@ documented! {
     ConditionType {
         /// The object itself is in order.
         Accepted => "whether the object can be used as it is written",
+        /// Those who have to have agreed.
+        Approved => "whether everybody who has to has agreed to it",
+        /// The nodes that have to know it do.
+        Enforced => "whether every node that runs the agent has put into force what holds now",
         /// The object does what it is for.
         Ready => "whether the object does now what it is for",
     }

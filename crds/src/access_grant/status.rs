@@ -16,6 +16,36 @@ documented! {
     }
 }
 
+documented! {
+    /// Reasons of `Approved`.
+    ApprovedReason {
+        /// Nobody has to.
+        NotRequired => "nobody has to approve it",
+        /// It is.
+        Approved => "it was approved",
+        /// It is not yet.
+        Pending => "it is not approved yet, or its approvals have run out",
+        /// Somebody said no.
+        Rejected => "it was rejected, or a policy denies it",
+        /// Its requester may not grant it.
+        RequesterNotAllowed => "who asked for it is not known, or may not grant it",
+    }
+}
+
+documented! {
+    /// Reasons of `Enforced`.
+    EnforcedReason {
+        /// All have.
+        Acknowledged => "every node that runs the agent has acknowledged it",
+        /// Some have not yet.
+        Pending => "some nodes have not acknowledged it yet; the message says how many have",
+        /// Some cannot.
+        Failed => "some nodes could not put it into force; the message names at most five of them",
+        /// There is none.
+        NoNodes => "no pod of the agent runs on any node",
+    }
+}
+
 /// What Lanyard says about an AccessGrant.
 #[derive(JsonSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,6 +82,14 @@ pub(crate) fn conditions() -> Vec<ConditionDoc> {
         ConditionDoc {
             condition: ConditionType::Accepted,
             reasons: AcceptedReason::table(),
+        },
+        ConditionDoc {
+            condition: ConditionType::Approved,
+            reasons: ApprovedReason::table(),
+        },
+        ConditionDoc {
+            condition: ConditionType::Enforced,
+            reasons: EnforcedReason::table(),
         },
         ConditionDoc {
             condition: ConditionType::Ready,

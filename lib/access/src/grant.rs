@@ -161,4 +161,8 @@ pub enum Asked {
     Undecided,
     /// No.
     Rejected,
+    /// Whether who asked for it may grant it is not known yet.
+    Unreviewed,
+    /// Who asked for it is not known, or may not grant it.
+    NotAllowed,
 }

@@ -15,6 +15,9 @@ pub const INJECTED: &str = "lanyard.dev/injected";
 pub const CREATED_BY: &str = "lanyard.dev/created-by";
 /// The annotation of an object with the user who asked for it.
 pub const REQUESTED_BY: &str = "lanyard.dev/requested-by";
+/// The annotation of an object with the groups of the user who asked for it, as a JSON array of texts: what is
+/// asked about that user later is asked about the groups too.
+pub const REQUESTER_GROUPS: &str = "lanyard.dev/requester-groups";
 
 /// The name of the CSI driver, which is the node agent.
 pub const DRIVER: &str = "csi.lanyard.dev";

@@ -70,6 +70,10 @@ reasons! {
         ApprovalPending => "it was asked for and is not approved, or its approvals have run out",
         /// Somebody said no.
         ApprovalRejected => "the request was rejected",
+        /// Whether its requester may grant it is not known yet.
+        ReviewPending => "whether the user who asked for the grant may grant it is being looked up",
+        /// Its requester may not grant it.
+        RequesterNotAllowed => "the user who asked for the grant is not known, or has no right to `grant` on its AgentIdentity or to `use` its CredentialSource",
     }
 }
 

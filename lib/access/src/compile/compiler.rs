@@ -176,6 +176,17 @@ impl Compiler {
         self.dirty.extend(written.or(known).cloned());
     }
 
+    /// Notes what an earlier compiler had found out about one life and spec of a grant, as the caller kept it.
+    pub fn remember(&mut self, key: &ObjectKey, uid: &Uid, spec: &Sha256Digest, past: Past) {
+        let known = self.history.past_of(key, uid, spec);
+        self.history.remember(key, uid, spec, past);
+        if self.history.past_of(key, uid, spec) != known
+            && let Some(grant) = self.written.grants.get(key)
+        {
+            self.dirty.insert(grant.identity.clone());
+        }
+    }
+
     fn apply_grant(&mut self, key: &ObjectKey, grant: Option<Grant>) {
         debug_assert!(grant.iter().all(|grant| grant.key == *key));
         let grant = grant.map(|grant| self.history.admit(grant));

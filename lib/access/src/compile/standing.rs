@@ -168,6 +168,8 @@ const fn refusal_of_asked(asked: Asked) -> GrantReason {
     match asked {
         Asked::Undecided => GrantReason::ApprovalPending,
         Asked::Rejected => GrantReason::ApprovalRejected,
+        Asked::Unreviewed => GrantReason::ReviewPending,
+        Asked::NotAllowed => GrantReason::RequesterNotAllowed,
     }
 }
 

@@ -78,6 +78,18 @@ fn rows_of_text() -> Vec<Row> {
         ),
         row("denied", R::ApprovalRejected, asked(Asked::Rejected), bot()),
         row(
+            "not reviewed",
+            R::ReviewPending,
+            asked(Asked::Unreviewed),
+            bot(),
+        ),
+        row(
+            "not allowed",
+            R::RequesterNotAllowed,
+            asked(Asked::NotAllowed),
+            bot(),
+        ),
+        row(
             "no identity",
             R::IdentityNotFound,
             open(),
