@@ -23,7 +23,7 @@ use self::{
 };
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/lanyard-crds");
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One test, for a cluster is not cheap.
 #[test]
