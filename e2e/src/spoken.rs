@@ -2,7 +2,6 @@
 //! with each thing that may be said.
 
 use std::{
-    fs,
     net::{IpAddr, SocketAddr},
     path::Path,
     pin::Pin,
@@ -18,15 +17,14 @@ use lanyard_protocol::nodes::{
         nodes_server::{Nodes, NodesServer},
     },
 };
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
-};
 use tokio::{runtime::Runtime, sync::watch};
 use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
 use tonic::{
     Request, Response, Status, Streaming,
     transport::{Certificate, Identity, Server, ServerTlsConfig},
 };
+
+use crate::node_keys::NodeKeys;
 
 /// How often it beats.
 const BEAT: Duration = Duration::from_secs(2);
@@ -42,11 +40,8 @@ pub struct Spoken {
 impl Spoken {
     /// Listens at a free port of `address`. What a node needs to follow it is written into `folder`.
     pub fn start(address: IpAddr, folder: &Path) -> Result<Self> {
-        let keys = Keys::make(address)?;
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("ca.crt"), &keys.root)?;
-        fs::write(folder.join("tls.crt"), &keys.node.0)?;
-        fs::write(folder.join("tls.key"), &keys.node.1)?;
+        let keys = NodeKeys::make(address)?;
+        keys.write_node(folder)?;
         let (says, _) = watch::channel(None);
         let heard = Arc::default();
         let service = Service {
@@ -128,39 +123,5 @@ impl Nodes for Service {
         let beats = tokio_stream::wrappers::IntervalStream::new(tokio::time::interval(BEAT));
         let beats = beats.map(|_| ToNode::Beat.encode());
         Ok(Response::new(Box::pin(said.merge(beats).map(Ok))))
-    }
-}
-
-/// Certificates of an authority for this one operator.
-struct Keys {
-    root: String,
-    server: (String, String),
-    node: (String, String),
-}
-
-impl Keys {
-    fn make(address: IpAddr) -> Result<Self> {
-        let mut root = CertificateParams::default();
-        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate()?;
-        let certificate = root.self_signed(&key)?.pem();
-        let issuer = Issuer::new(root, key);
-        let issue = |name: SanType, usage| -> Result<(String, String)> {
-            let mut params = CertificateParams::default();
-            params.subject_alt_names.push(name);
-            params.extended_key_usages.push(usage);
-            let key = KeyPair::generate()?;
-            let certificate = params.signed_by(&key, &issuer)?;
-            Ok((certificate.pem(), key.serialize_pem()))
-        };
-        let node = SanType::URI("spiffe://lab.test/lanyard/node/n1".try_into()?);
-        Ok(Self {
-            root: certificate,
-            server: issue(
-                SanType::IpAddress(address),
-                ExtendedKeyUsagePurpose::ServerAuth,
-            )?,
-            node: issue(node, ExtendedKeyUsagePurpose::ClientAuth)?,
-        })
     }
 }

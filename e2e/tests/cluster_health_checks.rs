@@ -153,7 +153,9 @@ fn the_end_of_a_grant_is_its_normal_course() {
             | GrantReason::CredentialNotConsented
             | GrantReason::CredentialHostNotAllowed
             | GrantReason::DeniedByPolicy
-            | GrantReason::ApprovalRejected => "Degraded",
+            | GrantReason::ApprovalRejected
+            | GrantReason::RequesterNotAllowed => "Degraded",
+            GrantReason::ReviewPending => "Progressing",
         };
         let ready = if *reason == GrantReason::Active {
             "True"

@@ -9,12 +9,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{BufRead as _, BufReader},
-    net::{IpAddr, TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Output, Stdio},
-    thread,
-    time::Duration,
+    process::Output,
 };
 
 use lanyard_access::{
@@ -31,11 +26,7 @@ use lanyard_access::{
     process::{ChildrenRule, ProcessSelector},
 };
 use lanyard_e2e::{
-    cluster::{
-        Cluster,
-        image::{BUSYBOX, Image},
-    },
-    lanyard,
+    guarded::{BUSYBOX_PROGRAM, GuardedNode, PATIENCE, pod, trying},
     spoken::Spoken,
     wait,
 };
@@ -43,9 +34,9 @@ use lanyard_protocol::nodes::{Base, Delta, FromNode, NodeAgent, NodePod};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-const PATIENCE: Duration = Duration::from_secs(90);
-const BROKER: &str = "localhost/lanyard-broker:test";
 const AGENT: &str = "default/bot";
+/// The pod, and the name of its container.
+const POD: &str = "agent";
 /// Two names of the service, of which one is granted.
 const NAMED: &str = "named.default.svc.cluster.local";
 const OTHER: &str = "other.default.svc.cluster.local";
@@ -64,11 +55,8 @@ fn pods_are_fenced_before_they_start_and_reach_what_they_are_granted() {
 
 /// A lab, a node agent on its node, and an operator that says what it is told.
 struct Scene {
-    cluster: Cluster,
+    node: GuardedNode,
     operator: Spoken,
-    node_agent: Option<Child>,
-    folder: PathBuf,
-    service: TcpListener,
     says: Said,
 }
 
@@ -80,135 +68,18 @@ struct Said {
     grants: Vec<LiveGrant>,
 }
 
-impl Drop for Scene {
-    fn drop(&mut self) {
-        // First the pods, which a driver that is gone keeps from ending.
-        let mut kubectl = self.cluster.kubectl();
-        let _ = kubectl
-            .args([
-                "delete",
-                "pods",
-                "--all",
-                "--timeout=30s",
-                "--grace-period=1",
-            ])
-            .output();
-        if let Some(mut node_agent) = self.node_agent.take() {
-            let _ = node_agent.kill();
-            let _ = node_agent.wait();
-        }
-        let pins = PathBuf::from("/sys/fs/bpf/lanyard/n1");
-        for version in fs::read_dir(&pins).into_iter().flatten().flatten() {
-            let mut paths: Vec<PathBuf> = fs::read_dir(version.path())
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|entry| entry.path())
-                .collect();
-            paths.sort_by_key(|path| !path.to_string_lossy().contains("/link_"));
-            for path in paths {
-                let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
-            }
-            let _ = fs::remove_dir(version.path());
-        }
-        let _ = fs::remove_dir(&pins);
-    }
-}
-
 impl Scene {
     fn set() -> Self {
-        let cluster = Cluster::up().unwrap();
-        let host = IpAddr::V4(cluster.place().host_address());
-        let folder = cluster.place().folder().join("pods-test");
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("bin")).unwrap();
-        for program in ["lanyard-node-agent", "lanyard-broker"] {
-            fs::copy(
-                lanyard::built(program).unwrap(),
-                folder.join("bin").join(program),
-            )
-            .unwrap();
-        }
-        let broker = folder.join("bin/lanyard-broker");
-        let image = Image::busybox(BROKER).dynamic_program("lanyard-broker", &broker);
-        cluster.import(1, &image.unwrap()).unwrap();
-        cluster
-            .apply(
-                &json!({
-                    "apiVersion": "storage.k8s.io/v1",
-                    "kind": "CSIDriver",
-                    "metadata": { "name": names::DRIVER },
-                    "spec": {
-                        "attachRequired": false,
-                        "podInfoOnMount": true,
-                        "fsGroupPolicy": "None",
-                        "volumeLifecycleModes": ["Ephemeral"],
-                        "requiresRepublish": true,
-                    },
-                })
-                .to_string(),
-            )
-            .unwrap();
-        let service = TcpListener::bind((host, 0)).unwrap();
-        let accepting = service.try_clone().unwrap();
-        // Says hello, and keeps each connection.
-        thread::spawn(move || {
-            let mut kept: Vec<TcpStream> = Vec::new();
-            for mut stream in accepting.incoming().flatten() {
-                use std::io::Write as _;
-                let _ = stream.write_all(b"hello\n");
-                kept.push(stream);
-            }
+        let mut operator = None;
+        let node = GuardedNode::start(|host, folder| {
+            let started = operator.insert(Spoken::start(host, folder)?);
+            Ok(started.url())
         });
-        let operator = Spoken::start(host, &folder.join("tls")).unwrap();
-        let mut scene = Self {
-            cluster,
-            operator,
-            node_agent: None,
-            folder,
-            service,
+        Self {
+            node: node.unwrap(),
+            operator: operator.unwrap(),
             says: Said::default(),
-        };
-        scene.start_node_agent();
-        scene
-    }
-
-    fn start_node_agent(&mut self) {
-        let cgroup = self.cluster.place().node(1).cgroup();
-        let path = |name: &str| self.folder.join(name).display().to_string();
-        let mut command = self
-            .cluster
-            .in_node(1, path("bin/lanyard-node-agent"))
-            .unwrap();
-        command
-            .args(["cluster", "--node", "n1", "--trust-domain", "lab.test"])
-            .args(["--kubelet-cgroup-root", &cgroup])
-            .args(["--state", &path("state"), "--run-dir", &path("run")])
-            .args([
-                "--tls-dir",
-                &path("tls"),
-                "--broker",
-                &path("bin/lanyard-broker"),
-            ])
-            .args(["--operator", &self.operator.url()])
-            .stdout(Stdio::piped())
-            .stderr(
-                fs::File::options()
-                    .create(true)
-                    .append(true)
-                    .open(self.folder.join("node-agent.log"))
-                    .unwrap(),
-            );
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
-        assert_eq!(line.trim(), "ready", "{}", self.log());
-        self.node_agent = Some(child);
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("node-agent.log")).unwrap_or_default()
+        }
     }
 
     /// Says what holds now, and waits until it does.
@@ -243,12 +114,18 @@ impl Scene {
                 .contains(&FromNode::Acknowledged(version))
                 .then_some(()))
         })
-        .unwrap_or_else(|error| panic!("{error:#}\n{:?}\n{}", self.operator.heard(), self.log()));
+        .unwrap_or_else(|error| {
+            panic!(
+                "{error:#}\n{:?}\n{}",
+                self.operator.heard(),
+                self.node.log()
+            )
+        });
     }
 
     /// Says of a pod whose it is.
     fn tell(&mut self, pod: &str) {
-        let uid = self.field(pod, "{.metadata.uid}");
+        let uid = self.node.field(pod, "{.metadata.uid}").unwrap();
         let told = NodePod {
             uid: Uid::new(&uid),
             key: format!("default/{pod}").parse().unwrap(),
@@ -265,7 +142,7 @@ impl Scene {
 
     /// Grants the service to the agent, at a level.
     fn grant(&mut self, name: &str, host: &str, requires: EvidenceLevel) {
-        let port = self.service.local_addr().unwrap().port();
+        let port = self.node.service.port();
         self.says
             .grants
             .retain(|grant| grant.key.name.as_str() != name);
@@ -302,26 +179,15 @@ impl Scene {
         self.say();
     }
 
-    fn kill_node_agent(&mut self) {
-        let mut killed = self.node_agent.take().unwrap();
-        killed.kill().unwrap();
-        killed.wait().unwrap();
-    }
-
-    fn field(&self, pod: &str, path: &str) -> String {
-        let output = format!("--output=jsonpath={path}");
-        self.cluster.text(&["get", "pod", pod, &output]).unwrap()
-    }
-
     /// Whatever is executed in the agent's container from outside reaches nothing.
     fn nothing_enters(&self) {
-        let address = self.service.local_addr().unwrap();
+        let address = self.node.service;
         let script = format!(
             "timeout 5 nc {} {} < /dev/null",
             address.ip(),
             address.port()
         );
-        let mut kubectl = self.cluster.kubectl();
+        let mut kubectl = self.node.cluster.kubectl();
         let words = [
             "exec",
             "agent",
@@ -342,7 +208,7 @@ impl Scene {
     /// A Service of that name, whose only endpoint is the service.
     fn serve(&self, name: &str) {
         let (name, _) = name.split_once('.').unwrap();
-        let address = self.service.local_addr().unwrap();
+        let address = self.node.service;
         let objects = json!({
             "apiVersion": "v1",
             "kind": "List",
@@ -363,157 +229,64 @@ impl Scene {
                 },
             ],
         });
-        self.cluster.apply(&objects.to_string()).unwrap();
+        self.node.cluster.apply(&objects.to_string()).unwrap();
     }
 
-    fn until_ready(&self, pod: &str) {
-        let limit = format!("--timeout={}s", PATIENCE.as_secs());
-        let mut kubectl = self.cluster.kubectl();
-        let waited = kubectl
-            .args([
-                "wait",
-                "--for=condition=Ready",
-                &limit,
-                &format!("pod/{pod}"),
-            ])
-            .output()
-            .unwrap();
-        assert!(
-            waited.status.success(),
-            "{}\n{}",
-            self.told_of(pod),
-            self.log()
-        );
-    }
-
-    fn told_of(&self, pod: &str) -> String {
-        let text = self.cluster.text(&["describe", "pod", pod]);
-        let logs = self
-            .cluster
-            .text(&["logs", pod, "--all-containers", "--tail=50"]);
-        format!("{}\n{}", text.unwrap_or_default(), logs.unwrap_or_default())
-    }
-
-    /// What the agent has said.
     fn said(&self) -> String {
-        let log = ["logs", "agent", "--container=agent"];
-        self.cluster.text(&log).unwrap()
+        self.node.said(POD).unwrap()
     }
 
     fn lines(&self) -> usize {
-        self.said().lines().count()
+        self.node.lines(POD).unwrap()
     }
 
-    /// Waits for a line of the agent with those words, behind the first `after` lines; how many lines that makes.
     fn until_said(&self, words: &str, after: usize) -> usize {
-        wait::until(&format!("the agent says {words}"), PATIENCE, || {
-            let log = self.said();
-            let found = log
-                .lines()
-                .skip(after)
-                .position(|line| line.contains(words));
-            Ok(found.map(|found| after + found + 1))
-        })
-        .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", self.told_of("agent"), self.log()))
+        self.node.until_said(POD, words, after).unwrap()
     }
 
     fn address(&self) -> String {
-        self.service.local_addr().unwrap().ip().to_string()
+        self.node.service.ip().to_string()
     }
 }
 
 /// The program of the test's agent, as its image has it.
 fn busybox() -> ProcessSelector {
-    let content = fs::read("/bin/busybox").unwrap();
+    let content = fs::read(BUSYBOX_PROGRAM).unwrap();
     ProcessSelector {
         name: "busybox".parse().unwrap(),
-        path: "/bin/busybox".parse().unwrap(),
+        path: BUSYBOX_PROGRAM.parse().unwrap(),
         sha256: Sha256Digest::new(Sha256::digest(content).into()),
         script: None,
         children: ChildrenRule::None,
     }
 }
 
-/// A pod as admission leaves it, whose agent does that.
-fn pod(name: &str, script: &str) -> Value {
-    let confined = json!({
-        "allowPrivilegeEscalation": false,
-        "capabilities": { "drop": ["ALL"] },
-        "seccompProfile": { "type": "RuntimeDefault" },
-        "runAsUser": 65532,
-    });
-    let volume = |kind: &str| {
-        json!({
-            "driver": names::DRIVER,
-            "readOnly": true,
-            "volumeAttributes": { names::VOLUME_KIND: kind },
-        })
-    };
-    let (trust, broker) = (names::TRUST_VOLUME, names::BROKER_VOLUME);
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": name, "labels": { names::IDENTITY: "bot" } },
-        "spec": {
-            "terminationGracePeriodSeconds": 1,
-            "initContainers": [{
-                "name": names::BROKER_CONTAINER,
-                "image": BROKER,
-                "imagePullPolicy": "Never",
-                "restartPolicy": "Always",
-                "command": ["/bin/lanyard-broker", "sidecar"],
-                "startupProbe": {
-                    "exec": { "command": ["/bin/lanyard-broker", "ready"] },
-                    "periodSeconds": 1,
-                    "failureThreshold": 60,
-                },
-                "securityContext": confined,
-                "volumeMounts": [{ "name": broker.0, "mountPath": broker.1, "readOnly": true }],
-            }],
-            "containers": [{
-                "name": "agent",
-                "image": BUSYBOX,
-                "imagePullPolicy": "Never",
-                "command": ["sh", "-c", script],
-                "securityContext": confined,
-                "volumeMounts": [{ "name": trust.0, "mountPath": trust.1, "readOnly": true }],
-            }],
-            "volumes": [
-                { "name": trust.0, "csi": volume(names::TRUST) },
-                { "name": broker.0, "csi": volume(names::BROKER) },
-            ],
-        },
-    })
-}
-
-/// Tries to reach the service by each of its addresses, again and again, and says each time what came of it: for the
-/// first time at its first instruction.
-fn trying(scene: &Scene) -> String {
-    let address = scene.service.local_addr().unwrap();
-    let (ip, port) = (address.ip(), address.port());
-    format!(
-        "while true; do for host in {ip} {NAMED} {OTHER}; do
-           if timeout 5 nc $host {port} < /dev/null 2> /dev/null | grep -q hello; then echo reached $host; else echo refused $host; fi
-         done; sleep 0.1; done"
-    )
-}
-
 fn apply(scene: &Scene, pod: &Value) {
-    scene.cluster.apply(&pod.to_string()).unwrap();
+    scene.node.cluster.apply(&pod.to_string()).unwrap();
 }
 
 fn a_pod_waits_until_its_node_knows_whose_it_is(scene: &mut Scene) {
-    apply(scene, &pod("agent", &trying(scene)));
+    let (address, port) = (scene.address(), scene.node.service.port());
+    apply(scene, &pod(POD, &trying(&[&address, NAMED, OTHER], port)));
     let why = "the operator has not told this node of the pod yet";
     wait::until("the pod's events say what it waits for", PATIENCE, || {
-        let events = scene.cluster.text(&["get", "events"])?;
+        let events = scene.node.cluster.text(&["get", "events"])?;
         Ok(events.contains(why).then_some(()))
     })
-    .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", scene.told_of("agent"), scene.log()));
-    let started = scene.field("agent", "{.status.containerStatuses[0].started}");
+    .unwrap_or_else(|error| {
+        panic!(
+            "{error:#}\n{}\n{}",
+            scene.node.told_of(POD),
+            scene.node.log()
+        )
+    });
+    let started = scene
+        .node
+        .field(POD, "{.status.containerStatuses[0].started}")
+        .unwrap();
     assert_eq!(started, "false");
     scene.tell("agent");
-    scene.until_ready("agent");
+    scene.node.until_ready(POD).unwrap();
 }
 
 fn nothing_is_reached_without_a_grant_from_the_first_instruction_on(scene: &Scene) {
@@ -562,15 +335,15 @@ fn what_holds_goes_on_without_the_node_agent_and_after_it(scene: &mut Scene) {
     let reached = format!("reached {address}");
     scene.grant("direct", &address, EvidenceLevel::Scope);
     scene.until_said(&reached, scene.lines());
-    scene.kill_node_agent();
+    scene.node.kill_node_agent().unwrap();
     let after = scene.until_said(&address, scene.lines());
     scene.until_said(&reached, after);
     scene.nothing_enters();
-    scene.start_node_agent();
+    scene.node.start_node_agent().unwrap();
     scene.until_said(&reached, scene.lines());
     let container = "{.status.initContainerStatuses[0].restartCount}";
     assert_eq!(
-        scene.field("agent", container),
+        scene.node.field(POD, container).unwrap(),
         "0",
         "its broker waited for the next node agent"
     );
@@ -581,17 +354,17 @@ fn what_holds_goes_on_without_the_node_agent_and_after_it(scene: &mut Scene) {
 }
 
 fn a_pod_that_is_over_leaves_nothing(scene: &Scene) {
-    let uid = scene.field("agent", "{.metadata.uid}");
+    let uid = scene.node.field(POD, "{.metadata.uid}").unwrap();
     let delete = ["delete", "pod", "agent", "--timeout=60s"];
-    scene.cluster.text(&delete).unwrap();
+    scene.node.cluster.text(&delete).unwrap();
     let scope = format!("pod-{uid}");
     let left = [
-        scene.folder.join("run/n1/pods").join(&uid),
-        scene.folder.join("run/n1/scopes").join(&scope),
-        scene.folder.join("state/scopes").join(&scope),
+        scene.node.folder.join("run/n1/pods").join(&uid),
+        scene.node.folder.join("run/n1/scopes").join(&scope),
+        scene.node.folder.join("state/scopes").join(&scope),
     ];
     wait::until("nothing is left of the pod", PATIENCE, || {
         Ok(left.iter().all(|path| !path.exists()).then_some(()))
     })
-    .unwrap_or_else(|error| panic!("{error:#}\n{}", scene.log()));
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", scene.node.log()));
 }

@@ -1,5 +1,10 @@
 //! The stream to nodes, with real clients over mutual TLS.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail the test, as the test itself does"
+)]
+
 mod certificates;
 mod fixture;
 

@@ -14,6 +14,8 @@ local health = {
   CredentialNotConsented = "Degraded",
   CredentialHostNotAllowed = "Degraded",
   NotAccepted = "Degraded",
+  ReviewPending = "Progressing",
+  RequesterNotAllowed = "Degraded",
 }
 
 local status = obj.status
