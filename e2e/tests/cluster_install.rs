@@ -8,6 +8,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::Output,
     time::Duration,
@@ -69,6 +70,37 @@ const IMAGES: [(&str, &str, bool); 3] = [
     ("broker", "lanyard-broker 0.1.0", false),
     ("cli", "lanyard   0.1.0", false),
 ];
+
+/// The node agent knows the genuine broker by its own copy, so one that differs would refuse every pod.
+#[test]
+fn the_node_agent_has_the_broker_that_pods_run() {
+    let broker = program(&archive("broker"), "lanyard-broker");
+    let copy = program(&archive("node-agent"), "lanyard-broker");
+    assert!(broker == copy);
+    assert!(broker != program(&archive("node-agent"), "lanyard-node-agent"));
+}
+
+/// A program in one of an image's layers.
+fn program(archive: &Path, name: &str) -> Vec<u8> {
+    let mut layers = tar::Archive::new(fs::File::open(archive).unwrap());
+    for layer in layers.entries().unwrap() {
+        let layer = layer.unwrap();
+        // What is small is a description.
+        if layer.size() < 1 << 20 {
+            continue;
+        }
+        let mut files = tar::Archive::new(layer);
+        for file in files.entries().unwrap() {
+            let mut file = file.unwrap();
+            if file.path().unwrap() == Path::new("usr/bin").join(name) {
+                let mut content = Vec::new();
+                file.read_to_end(&mut content).unwrap();
+                return content;
+            }
+        }
+    }
+    panic!("{} has no {name}", archive.display())
+}
 
 /// One test, for a cluster is not cheap.
 #[test]

@@ -161,12 +161,7 @@ fn make(
     lab: Option<&Lab>,
 ) -> anyhow::Result<String> {
     let part = present.part;
-    let object = shared
-        .object
-        .as_deref()
-        .filter(|_| part.has_kernel_programs);
-    let program = program::of(context, present, object, shared.profile)?;
-    let inputs = Inputs::gather(context, present, &program)?;
+    let inputs = Inputs::gather(context, present, shared)?;
     let image = inputs.image(present, &shared.stamp)?;
     let archive = image.archive(&shared.stamp)?;
     let list = inputs.list(present, shared, &archive)?;
@@ -189,32 +184,53 @@ fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     fs::write(path, content).with_context(|| format!("write {}", path.display()))
 }
 
+/// Where a program is in its image.
+fn path_of(present: &Present<'_>) -> String {
+    format!("/usr/bin/{}", present.part.program)
+}
+
 /// All that an image is made of.
 struct Inputs {
-    program: Vec<u8>,
-    libraries: Vec<Library>,
+    /// By path.
+    programs: BTreeMap<String, Vec<u8>>,
+    libraries: BTreeSet<Library>,
     certificates: (Vec<u8>, libraries::DebianPackage),
     crates: Crates,
 }
 
 impl Inputs {
-    fn gather(context: &Context, present: &Present<'_>, program: &Path) -> anyhow::Result<Self> {
-        let mut crates = crates::of(context, &present.package.name)?;
-        if present.part.has_kernel_programs {
-            crates.extend(crates::of(context, KERNEL_PROGRAMS)?);
-        }
-        Ok(Self {
-            program: fs::read(program).with_context(|| format!("read {}", program.display()))?,
-            libraries: libraries::of(program)?,
+    fn gather(context: &Context, present: &Present<'_>, shared: &Shared) -> anyhow::Result<Self> {
+        let mut inputs = Self {
+            programs: BTreeMap::new(),
+            libraries: BTreeSet::new(),
             certificates: libraries::certificates()?,
-            crates,
-        })
+            crates: Crates::new(),
+        };
+        for one in present.programs() {
+            let carries_object = one.part.has_kernel_programs;
+            let object = shared.object.as_deref().filter(|_| carries_object);
+            let program = program::of(context, one, object, shared.profile)?;
+            let bytes =
+                fs::read(&program).with_context(|| format!("read {}", program.display()))?;
+            inputs.programs.insert(path_of(one), bytes);
+            inputs.libraries.extend(libraries::of(&program)?);
+            crates::add(&mut inputs.crates, crates::of(context, &one.package.name)?);
+            if carries_object {
+                crates::add(&mut inputs.crates, crates::of(context, KERNEL_PROGRAMS)?);
+            }
+        }
+        Ok(inputs)
     }
 
     fn image(&self, present: &Present<'_>, stamp: &Stamp) -> anyhow::Result<Image> {
         let part = present.part;
         let version = &present.package.version;
-        let program = format!("/usr/bin/{}", part.program);
+        let programs = self
+            .programs
+            .iter()
+            .fold(Layer::default(), |layer, (path, content)| {
+                layer.file(path, content.as_slice(), 0o755)
+            });
         let label = |name: &str, value: &str| {
             (format!("org.opencontainers.image.{name}"), value.to_owned())
         };
@@ -236,11 +252,8 @@ impl Inputs {
                 label("url", source),
                 label("licenses", "Apache-2.0"),
             ]),
-            layers: vec![
-                self.system(),
-                Layer::default().file(&program, self.program.clone(), 0o755),
-            ],
-            program,
+            layers: vec![self.system(), programs],
+            program: path_of(present),
         })
     }
 
