@@ -115,10 +115,7 @@ fn both_charts_are_installed_changed_and_removed() {
     images_are_loaded_and_run(&cluster);
     namespace_lets_privileged_pods_in(&cluster);
     helm(&cluster, &["install", "lanyard-crds", KINDS]);
-    helm(
-        &cluster,
-        &[&["install", "lanyard", CHART][..], &OURS].concat(),
-    );
+    lanyard(&cluster, "install", &[]);
     for workload in &WORKLOADS {
         workload.is_as_it_says(&cluster);
     }
@@ -130,12 +127,18 @@ fn both_charts_are_installed_changed_and_removed() {
     Cluster::down(place, false, &Progress::start()).unwrap();
 }
 
-const OURS: [&str; 4] = [
-    "--namespace",
-    NAMESPACE,
-    "--set",
-    "image.pullPolicy=Never,trustDomain=lab.example.org",
-];
+/// Installs or upgrades the chart, with what a lab needs, and with more.
+fn lanyard(cluster: &Cluster, verb: &str, more: &[&str]) {
+    let set = format!(
+        "image.pullPolicy=Never,trustDomain=lab.example.org,nodeAgent.kubeletCgroupRoot=/{}",
+        cluster.place().node(1).cgroup()
+    );
+    let own = ["--namespace", NAMESPACE, "--set", &set];
+    helm(
+        cluster,
+        &[&[verb, "lanyard", CHART][..], &own, more].concat(),
+    );
+}
 
 impl Workload {
     fn is_as_it_says(&self, cluster: &Cluster) {
@@ -361,17 +364,11 @@ fn an_upgrade_to_the_same_changes_nothing(cluster: &Cluster) {
     };
     let before = generation();
     assert!(before.is_number(), "{before}");
-    helm(
-        cluster,
-        &[&["upgrade", "lanyard", CHART][..], &OURS].concat(),
-    );
+    lanyard(cluster, "upgrade", &[]);
     assert_eq!(generation(), before);
     // That a change does change it.
     let other = ["--set", "nodeAgent.extraArgs={--verbose}"];
-    helm(
-        cluster,
-        &[&["upgrade", "lanyard", CHART][..], &OURS, &other].concat(),
-    );
+    lanyard(cluster, "upgrade", &other);
     assert_ne!(generation(), before);
 }
 
