@@ -23,7 +23,7 @@ use crate::command::stdout_of;
 use crate::console::{Step, say};
 use crate::context::Context;
 use crate::kernel_object;
-use crate::metadata::Workspace;
+use crate::metadata::{Package, Workspace};
 use crate::setup::{self, Need};
 
 use crates::Crates;
@@ -161,7 +161,16 @@ fn make(
     lab: Option<&Lab>,
 ) -> anyhow::Result<String> {
     let part = present.part;
-    let inputs = Inputs::gather(context, present, shared)?;
+    let object = shared
+        .object
+        .as_deref()
+        .filter(|_| part.has_kernel_programs);
+    let program = program::of(context, present, object, shared.profile)?;
+    let mut inputs = Inputs::gather(context, present, &program)?;
+    for carried in carried(context, part)? {
+        let program = program::of(context, &carried.as_present(), None, shared.profile)?;
+        inputs.carry(context, &carried.as_present(), &program)?;
+    }
     let image = inputs.image(present, &shared.stamp)?;
     let archive = image.archive(&shared.stamp)?;
     let list = inputs.list(present, shared, &archive)?;
@@ -180,57 +189,95 @@ fn make(
     Ok(format!("{reference} {}, {mebibytes} MiB", archive.digest))
 }
 
+/// A part whose program another part's image has, too.
+struct Carried {
+    part: &'static part::Part,
+    package: Package,
+}
+
+impl Carried {
+    fn as_present(&self) -> Present<'_> {
+        Present {
+            part: self.part,
+            package: &self.package,
+        }
+    }
+}
+
+fn carried(context: &Context, part: &part::Part) -> anyhow::Result<Vec<Carried>> {
+    if part.carries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = part.carries.iter().map(|name| (*name).into()).collect();
+    let workspace = Workspace::read(context)?;
+    let found = part::find(&workspace, &names)?;
+    let present = found.present.into_iter();
+    let carried = present.map(|present| Carried {
+        part: present.part,
+        package: present.package.clone(),
+    });
+    Ok(carried.collect())
+}
+
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     fs::write(path, content).with_context(|| format!("write {}", path.display()))
 }
 
-/// Where a program is in its image.
-fn path_of(present: &Present<'_>) -> String {
-    format!("/usr/bin/{}", present.part.program)
-}
-
 /// All that an image is made of.
 struct Inputs {
-    /// By path.
-    programs: BTreeMap<String, Vec<u8>>,
-    libraries: BTreeSet<Library>,
+    program: Vec<u8>,
+    /// Programs of other parts, by their paths.
+    carried: Vec<(String, Vec<u8>)>,
+    libraries: Vec<Library>,
     certificates: (Vec<u8>, libraries::DebianPackage),
     crates: Crates,
 }
 
 impl Inputs {
-    fn gather(context: &Context, present: &Present<'_>, shared: &Shared) -> anyhow::Result<Self> {
-        let mut inputs = Self {
-            programs: BTreeMap::new(),
-            libraries: BTreeSet::new(),
+    fn gather(context: &Context, present: &Present<'_>, program: &Path) -> anyhow::Result<Self> {
+        let part = present.part;
+        let mut crates = crates::of(context, &present.package.name, part.has_default_features)?;
+        if part.has_kernel_programs {
+            crates.extend(crates::of(context, KERNEL_PROGRAMS, true)?);
+        }
+        Ok(Self {
+            program: fs::read(program).with_context(|| format!("read {}", program.display()))?,
+            carried: Vec::new(),
+            libraries: libraries::of(program)?,
             certificates: libraries::certificates()?,
-            crates: Crates::new(),
-        };
-        for one in present.programs() {
-            let carries_object = one.part.has_kernel_programs;
-            let object = shared.object.as_deref().filter(|_| carries_object);
-            let program = program::of(context, one, object, shared.profile)?;
-            let bytes =
-                fs::read(&program).with_context(|| format!("read {}", program.display()))?;
-            inputs.programs.insert(path_of(one), bytes);
-            inputs.libraries.extend(libraries::of(&program)?);
-            crates::add(&mut inputs.crates, crates::of(context, &one.package.name)?);
-            if carries_object {
-                crates::add(&mut inputs.crates, crates::of(context, KERNEL_PROGRAMS)?);
+            crates,
+        })
+    }
+
+    /// Takes another part's program in, with what it needs.
+    fn carry(
+        &mut self,
+        context: &Context,
+        present: &Present<'_>,
+        program: &Path,
+    ) -> anyhow::Result<()> {
+        let bytes = fs::read(program).with_context(|| format!("read {}", program.display()))?;
+        let path = format!("/usr/bin/{}", present.part.program);
+        self.carried.push((path, bytes));
+        for library in libraries::of(program)? {
+            if self
+                .libraries
+                .iter()
+                .all(|known| known.path != library.path)
+            {
+                self.libraries.push(library);
             }
         }
-        Ok(inputs)
+        let own = present.part.has_default_features;
+        self.crates
+            .extend(crates::of(context, &present.package.name, own)?);
+        Ok(())
     }
 
     fn image(&self, present: &Present<'_>, stamp: &Stamp) -> anyhow::Result<Image> {
         let part = present.part;
         let version = &present.package.version;
-        let programs = self
-            .programs
-            .iter()
-            .fold(Layer::default(), |layer, (path, content)| {
-                layer.file(path, content.as_slice(), 0o755)
-            });
+        let program = format!("/usr/bin/{}", part.program);
         let label = |name: &str, value: &str| {
             (format!("org.opencontainers.image.{name}"), value.to_owned())
         };
@@ -252,8 +299,14 @@ impl Inputs {
                 label("url", source),
                 label("licenses", "Apache-2.0"),
             ]),
-            layers: vec![self.system(), programs],
-            program: path_of(present),
+            layers: vec![
+                self.system(),
+                self.carried.iter().fold(
+                    Layer::default().file(&program, self.program.clone(), 0o755),
+                    |layer, (path, content)| layer.file(path, content.as_slice(), 0o755),
+                ),
+            ],
+            program,
         })
     }
 

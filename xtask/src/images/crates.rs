@@ -28,8 +28,12 @@ pub(crate) struct CrateName {
 pub(crate) type Crates = BTreeMap<CrateName, Crate>;
 
 /// Asks cargo. Build scripts and macros are in no program, and not listed.
-pub(crate) fn of(context: &Context, package: &str) -> anyhow::Result<Crates> {
-    let tree = stdout_of(&mut context.cargo(&[
+pub(crate) fn of(
+    context: &Context,
+    package: &str,
+    has_default_features: bool,
+) -> anyhow::Result<Crates> {
+    let mut command = context.cargo(&[
         "tree",
         "--locked",
         "--edges=normal,no-proc-macro",
@@ -37,7 +41,11 @@ pub(crate) fn of(context: &Context, package: &str) -> anyhow::Result<Crates> {
         "--format=|{p}|{l}",
         "--package",
         package,
-    ]))?;
+    ]);
+    if !has_default_features {
+        command.arg("--no-default-features");
+    }
+    let tree = stdout_of(&mut command)?;
     let path = context.root.join("Cargo.lock");
     let lock = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let checksums = checksums(&lock);
@@ -46,17 +54,6 @@ pub(crate) fn of(context: &Context, package: &str) -> anyhow::Result<Crates> {
         found.checksum = checksums.get(name).cloned();
     }
     Ok(crates)
-}
-
-/// Adds the crates of another program of the same image. With other features, a crate may depend on more.
-pub(crate) fn add(crates: &mut Crates, others: Crates) {
-    for (name, other) in others {
-        let known = crates.entry(name).or_insert_with(|| Crate {
-            dependencies: BTreeSet::new(),
-            ..other.clone()
-        });
-        known.dependencies.extend(other.dependencies);
-    }
 }
 
 /// Reads lines of `depth|name vVERSION ...|licence`, each below the nearest line above it that is less deep.
@@ -127,18 +124,6 @@ mod tests {
         assert_eq!(crates[&name("b")].dependencies, BTreeSet::from([name("c")]));
         assert_eq!(crates[&name("b")].licence, "MIT OR Apache-2.0");
         assert_eq!(crates[&name("c")].licence, "ISC");
-    }
-
-    #[test]
-    fn what_one_program_needs_of_a_crate_does_not_hide_what_another_needs() {
-        let mut all = crates("0|a v1.0.0|MIT\n1|b v1.0.0|MIT\n").unwrap();
-        add(
-            &mut all,
-            crates("0|a v1.0.0|MIT\n1|c v1.0.0|MIT\n").unwrap(),
-        );
-        let needed = &all[&name("a")].dependencies;
-        assert_eq!(*needed, BTreeSet::from([name("b"), name("c")]));
-        assert_eq!(all.len(), 3);
     }
 
     #[test]

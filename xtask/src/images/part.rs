@@ -15,8 +15,10 @@ pub(crate) struct Part {
     pub(crate) user: User,
     /// Whether it carries the kernel programs.
     pub(crate) has_kernel_programs: bool,
-    /// The part whose program is beside its own, to be compared with what pods run.
-    pub(crate) beside: Option<&'static str>,
+    /// Whether it is built with the default features of its crate.
+    pub(crate) has_default_features: bool,
+    /// Parts whose programs its image has beside its own.
+    pub(crate) carries: &'static [&'static str],
 }
 
 /// Whom a container runs as when its pod says nothing else.
@@ -35,7 +37,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Reads identities and grants, and tells the nodes",
         user: User::Nobody,
         has_kernel_programs: false,
-        beside: None,
+        has_default_features: true,
+        carries: &[],
     },
     Part {
         name: "authority",
@@ -43,7 +46,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Signs identities and obtains credentials",
         user: User::Nobody,
         has_kernel_programs: false,
-        beside: None,
+        has_default_features: true,
+        carries: &[],
     },
     Part {
         name: "webhook",
@@ -51,7 +55,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Puts the broker beside pods, and guards who may grant what",
         user: User::Nobody,
         has_kernel_programs: false,
-        beside: None,
+        has_default_features: true,
+        carries: &[],
     },
     Part {
         name: "node-agent",
@@ -59,7 +64,10 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Attests the processes of a node and holds the kernel's rules",
         user: User::Root,
         has_kernel_programs: true,
-        beside: Some("broker"),
+        // Without what only a machine without a cluster needs: it obtains no credential by itself.
+        has_default_features: false,
+        // Whatever else a pod runs as its broker is refused.
+        carries: &["broker"],
     },
     Part {
         name: "broker",
@@ -67,7 +75,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "Carries what a pod is granted: names, TLS, requests, credentials",
         user: User::Nobody,
         has_kernel_programs: false,
-        beside: None,
+        has_default_features: true,
+        carries: &[],
     },
     Part {
         name: "cli",
@@ -75,7 +84,8 @@ pub(crate) const PARTS: &[Part] = &[
         description: "The command that people type",
         user: User::Nobody,
         has_kernel_programs: false,
-        beside: None,
+        has_default_features: true,
+        carries: &[],
     },
 ];
 
@@ -84,14 +94,6 @@ pub(crate) const PARTS: &[Part] = &[
 pub(crate) struct Present<'a> {
     pub(crate) part: &'static Part,
     pub(crate) package: &'a Package,
-    pub(crate) beside: Option<Box<Present<'a>>>,
-}
-
-impl Present<'_> {
-    /// The parts whose programs its image has, its own first.
-    pub(crate) fn programs(&self) -> impl Iterator<Item = &Self> {
-        std::iter::successors(Some(self), |present| present.beside.as_deref())
-    }
 }
 
 /// What a workspace has of the wanted parts, and what it has not.
@@ -117,8 +119,8 @@ pub(crate) fn find<'a>(workspace: &'a Workspace, names: &[String]) -> anyhow::Re
         if !names.is_empty() && !names.iter().any(|name| name == part.name) {
             continue;
         }
-        match present(workspace, part)? {
-            Some(present) => found.present.push(present),
+        match package_of(workspace, part)? {
+            Some(package) => found.present.push(Present { part, package }),
             None if names.is_empty() => found.absent.push(part),
             None => bail!(
                 "{}: this workspace has no crate in the folder {0}",
@@ -127,34 +129,6 @@ pub(crate) fn find<'a>(workspace: &'a Workspace, names: &[String]) -> anyhow::Re
         }
     }
     Ok(found)
-}
-
-fn present<'a>(
-    workspace: &'a Workspace,
-    part: &'static Part,
-) -> anyhow::Result<Option<Present<'a>>> {
-    let Some(package) = package_of(workspace, part)? else {
-        return Ok(None);
-    };
-    let beside = match part.beside {
-        None => None,
-        Some(name) => {
-            let other = PARTS.iter().find(|other| other.name == name);
-            let other = other.map(|other| present(workspace, other)).transpose()?;
-            let Some(other) = other.flatten() else {
-                bail!(
-                    "{} has {name} beside it, which is not in this workspace",
-                    part.name
-                );
-            };
-            Some(Box::new(other))
-        }
-    };
-    Ok(Some(Present {
-        part,
-        package,
-        beside,
-    }))
 }
 
 fn package_of<'a>(workspace: &'a Workspace, part: &Part) -> anyhow::Result<Option<&'a Package>> {
@@ -173,18 +147,11 @@ fn package_of<'a>(workspace: &'a Workspace, part: &Part) -> anyhow::Result<Optio
 mod tests {
     use super::*;
 
-    fn package(folder: &str, program: &str) -> String {
-        format!(
-            r#"{{"id":"{folder}","name":"{folder}","version":"1.2.3","rust_version":null,"dependencies":[],
-               "targets":[{{"name":"{program}","kind":["bin"],"src_path":"/w/x.rs"}}],
-               "manifest_path":"/w/{folder}/Cargo.toml"}}"#
-        )
-    }
-
     fn workspace(folder: &str, program: &str) -> Workspace {
-        let package = package(folder, program);
         let text = format!(
-            r#"{{"packages":[{package}],"workspace_root":"/w","workspace_default_members":[]}}"#
+            r#"{{"packages":[{{"id":"x","name":"x","version":"1.2.3","rust_version":null,"dependencies":[],
+               "targets":[{{"name":"{program}","kind":["bin"],"src_path":"/w/x.rs"}}],
+               "manifest_path":"/w/{folder}/Cargo.toml"}}],"workspace_root":"/w","workspace_default_members":[]}}"#
         );
         Workspace::parse(&text).unwrap()
     }
@@ -204,23 +171,6 @@ mod tests {
         assert!(find(&workspace, &["broker".into()]).is_ok());
         assert!(find(&workspace, &["operator".into()]).is_err());
         assert!(find(&workspace, &["brokers".into()]).is_err());
-    }
-
-    #[test]
-    fn what_is_compared_with_is_there_too() {
-        assert!(find(&workspace("node-agent", "lanyard-node-agent"), &[]).is_err());
-        let text = format!(
-            r#"{{"packages":[{},{}],"workspace_root":"/w","workspace_default_members":[]}}"#,
-            package("broker", "lanyard-broker"),
-            package("node-agent", "lanyard-node-agent")
-        );
-        let workspace = Workspace::parse(&text).unwrap();
-        let found = find(&workspace, &["node-agent".into()]).unwrap();
-        let programs: Vec<&str> = found.present[0]
-            .programs()
-            .map(|present| present.part.program)
-            .collect();
-        assert_eq!(programs, ["lanyard-node-agent", "lanyard-broker"]);
     }
 
     #[test]

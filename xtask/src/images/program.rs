@@ -49,6 +49,9 @@ fn build(
     command
         .arg(&present.package.name)
         .args(["--bin", present.part.program]);
+    if !present.part.has_default_features {
+        command.arg("--no-default-features");
+    }
     without_this_machine(&mut command, context);
     if let Some(object) = object {
         command.env(kernel_object::VARIABLE, object);
