@@ -8,6 +8,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::Output,
     time::Duration,
@@ -70,6 +71,37 @@ const IMAGES: [(&str, &str, bool); 3] = [
     ("cli", "lanyard   0.1.0", false),
 ];
 
+/// The node agent knows the genuine broker by its own copy, so one that differs would refuse every pod.
+#[test]
+fn the_node_agent_has_the_broker_that_pods_run() {
+    let broker = program(&archive("broker"), "lanyard-broker");
+    let copy = program(&archive("node-agent"), "lanyard-broker");
+    assert!(broker == copy);
+    assert!(broker != program(&archive("node-agent"), "lanyard-node-agent"));
+}
+
+/// A program in one of an image's layers.
+fn program(archive: &Path, name: &str) -> Vec<u8> {
+    let mut layers = tar::Archive::new(fs::File::open(archive).unwrap());
+    for layer in layers.entries().unwrap() {
+        let layer = layer.unwrap();
+        // What is small is a description.
+        if layer.size() < 1 << 20 {
+            continue;
+        }
+        let mut files = tar::Archive::new(layer);
+        for file in files.entries().unwrap() {
+            let mut file = file.unwrap();
+            if file.path().unwrap() == Path::new("usr/bin").join(name) {
+                let mut content = Vec::new();
+                file.read_to_end(&mut content).unwrap();
+                return content;
+            }
+        }
+    }
+    panic!("{} has no {name}", archive.display())
+}
+
 /// One test, for a cluster is not cheap.
 #[test]
 fn both_charts_are_installed_changed_and_removed() {
@@ -83,10 +115,7 @@ fn both_charts_are_installed_changed_and_removed() {
     images_are_loaded_and_run(&cluster);
     namespace_lets_privileged_pods_in(&cluster);
     helm(&cluster, &["install", "lanyard-crds", KINDS]);
-    helm(
-        &cluster,
-        &[&["install", "lanyard", CHART][..], &OURS].concat(),
-    );
+    lanyard(&cluster, "install", &[]);
     for workload in &WORKLOADS {
         workload.is_as_it_says(&cluster);
     }
@@ -98,12 +127,18 @@ fn both_charts_are_installed_changed_and_removed() {
     Cluster::down(place, false, &Progress::start()).unwrap();
 }
 
-const OURS: [&str; 4] = [
-    "--namespace",
-    NAMESPACE,
-    "--set",
-    "image.pullPolicy=Never,trustDomain=lab.example.org",
-];
+/// Installs or upgrades the chart, with what a lab needs, and with more.
+fn lanyard(cluster: &Cluster, verb: &str, more: &[&str]) {
+    let set = format!(
+        "image.pullPolicy=Never,trustDomain=lab.example.org,nodeAgent.kubeletCgroupRoot=/{}",
+        cluster.place().node(1).cgroup()
+    );
+    let own = ["--namespace", NAMESPACE, "--set", &set];
+    helm(
+        cluster,
+        &[&[verb, "lanyard", CHART][..], &own, more].concat(),
+    );
+}
 
 impl Workload {
     fn is_as_it_says(&self, cluster: &Cluster) {
@@ -329,17 +364,11 @@ fn an_upgrade_to_the_same_changes_nothing(cluster: &Cluster) {
     };
     let before = generation();
     assert!(before.is_number(), "{before}");
-    helm(
-        cluster,
-        &[&["upgrade", "lanyard", CHART][..], &OURS].concat(),
-    );
+    lanyard(cluster, "upgrade", &[]);
     assert_eq!(generation(), before);
     // That a change does change it.
     let other = ["--set", "nodeAgent.extraArgs={--verbose}"];
-    helm(
-        cluster,
-        &[&["upgrade", "lanyard", CHART][..], &OURS, &other].concat(),
-    );
+    lanyard(cluster, "upgrade", &other);
     assert_ne!(generation(), before);
 }
 
