@@ -228,6 +228,11 @@ fn driver() -> Value {
 
 /// A pod of the identity `bot` as admission leaves it, whose agent is busybox and does that.
 pub fn pod(name: &str, script: &str) -> Value {
+    pod_with(BROKER, "/bin/lanyard-broker", name, script)
+}
+
+/// The same with another image of the broker, which has the program there.
+pub fn pod_with(image: &str, program: &str, name: &str, script: &str) -> Value {
     let confined = json!({
         "allowPrivilegeEscalation": false,
         "capabilities": { "drop": ["ALL"] },
@@ -250,12 +255,12 @@ pub fn pod(name: &str, script: &str) -> Value {
             "terminationGracePeriodSeconds": 1,
             "initContainers": [{
                 "name": names::BROKER_CONTAINER,
-                "image": BROKER,
+                "image": image,
                 "imagePullPolicy": "Never",
                 "restartPolicy": "Always",
-                "command": ["/bin/lanyard-broker", "sidecar"],
+                "command": [program, "sidecar"],
                 "startupProbe": {
-                    "exec": { "command": ["/bin/lanyard-broker", "ready"] },
+                    "exec": { "command": [program, "ready"] },
                     "periodSeconds": 1,
                     "failureThreshold": 60,
                 },

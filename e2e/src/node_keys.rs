@@ -22,6 +22,15 @@ pub struct NodeKeys {
 impl NodeKeys {
     /// Makes them for an operator at that address.
     pub fn make(address: IpAddr) -> Result<Self> {
+        Self::make_with(SanType::IpAddress(address))
+    }
+
+    /// Makes them for an operator by that name.
+    pub fn make_for(name: &str) -> Result<Self> {
+        Self::make_with(SanType::DnsName(name.try_into()?))
+    }
+
+    fn make_with(operator: SanType) -> Result<Self> {
         let mut root = CertificateParams::default();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate()?;
@@ -38,10 +47,7 @@ impl NodeKeys {
         let node = SanType::URI(format!("spiffe://{TRUST_DOMAIN}/lanyard/node/n1").try_into()?);
         Ok(Self {
             root: certificate,
-            server: issue(
-                SanType::IpAddress(address),
-                ExtendedKeyUsagePurpose::ServerAuth,
-            )?,
+            server: issue(operator, ExtendedKeyUsagePurpose::ServerAuth)?,
             node: issue(node, ExtendedKeyUsagePurpose::ClientAuth)?,
         })
     }

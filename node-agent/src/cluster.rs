@@ -96,7 +96,7 @@ pub enum ClusterError {
 
 /// Enforces until a signal comes. The kernel enforces on.
 pub fn run(arguments: &args::Cluster) -> Result<(), ClusterError> {
-    let mut place = Place::prepare(&arguments.place)?;
+    let mut place = Place::find(&arguments.place)?;
     place.kubelet_root = below(&place.attach_root, &arguments.kubelet_cgroup_root);
     let _only = upkeep::lock(&place)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -46,8 +46,15 @@ pub struct Place {
 }
 
 impl Place {
-    /// Makes the folders that are missing. Nobody but root enters the state.
+    /// As [`Self::find`], with the cgroup that scopes of `lanyard run` are in.
     pub fn prepare(arguments: &crate::args::Place) -> Result<Self, PlaceError> {
+        let place = Self::find(arguments)?;
+        make(&place.cgroup, 0o755)?;
+        Ok(place)
+    }
+
+    /// Makes the folders that are missing. Nobody but root enters the state.
+    pub fn find(arguments: &crate::args::Place) -> Result<Self, PlaceError> {
         let attach_root = match &arguments.attach_root {
             Some(root) => root.clone(),
             None => cgroup2_root()?,
@@ -60,7 +67,6 @@ impl Place {
             state: arguments.state.clone(),
             attach_root,
         };
-        make(&place.cgroup, 0o755)?;
         make(&place.run.join("scopes"), 0o755)?;
         make(&place.state.join("scopes"), 0o700)?;
         let private = fs::set_permissions(&place.state, fs::Permissions::from_mode(0o700));

@@ -1,13 +1,14 @@
 //! Connections to the other parts of the cluster: mutual TLS 1.3, each with the certificate that is there at that moment.
 
 use std::{
+    error::Error,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -48,8 +49,13 @@ pub(super) enum ConnectError {
     #[error("the host of the operator: {0}")]
     Host(#[from] InvalidDnsNameError),
     /// It is not reached.
-    #[error("connect: {0}")]
-    Connect(#[from] tonic::transport::Error),
+    #[error("connect to {to}: {reason}")]
+    Connect {
+        /// Where.
+        to: Uri,
+        /// What the error says, and what it comes from.
+        reason: String,
+    },
 }
 
 /// Reaches a part of the cluster.
@@ -73,11 +79,31 @@ pub(super) async fn connect(to: &Uri, folder: &Path) -> Result<Channel, ConnectE
             Ok::<_, io::Error>(TokioIo::new(stream))
         }
     });
-    let endpoint = Endpoint::from(to.clone())
+    // The connector brings the TLS, of which tonic knows nothing: it refuses `https` where its own is left out.
+    let mut parts = to.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    let endpoint = Endpoint::from(Uri::from_parts(parts).map_err(|_| bad())?)
+        .origin(to.clone())
         .connect_timeout(PATIENCE)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_while_idle(true);
-    Ok(endpoint.connect_with_connector(reach).await?)
+    let connected = endpoint.connect_with_connector(reach).await;
+    connected.map_err(|error| ConnectError::Connect {
+        to: to.clone(),
+        reason: chain(&error),
+    })
+}
+
+/// An error with what it comes from: the outermost says no more than that there is one.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text += ": ";
+        text += &error.to_string();
+        next = error.source();
+    }
+    text
 }
 
 /// What a connection is made with.
