@@ -20,7 +20,7 @@ use crate::{
         Cluster,
         image::{BUSYBOX, Image},
     },
-    lanyard, wait,
+    lab, lanyard, wait,
 };
 
 /// Longer than a busy machine takes for a pod.
@@ -165,34 +165,22 @@ impl GuardedNode {
     }
 }
 
+impl GuardedNode {
+    /// Takes away what the node agent has pinned: with the last link nothing is enforced.
+    fn end_enforcement(&self) -> Result<()> {
+        let mut remove = self.cluster.in_node(1, "rm")?;
+        lab::run(remove.args(["-rf", "/sys/fs/bpf/lanyard"])).map(drop)
+    }
+}
+
 impl Drop for GuardedNode {
     fn drop(&mut self) {
         // First the pods, which a driver that is gone keeps from ending. Each step whether or not the one before worked.
         let all = ["delete", "pods", "--all", "--grace-period=1"];
         let _ = self.cluster.text(&[&all[..], &["--timeout=30s"]].concat());
         let _ = self.kill_node_agent();
-        let _ = end_enforcement(Path::new("/sys/fs/bpf/lanyard/n1"));
+        let _ = self.end_enforcement();
     }
-}
-
-/// Takes the pins of a node away: its links first.
-fn end_enforcement(node: &Path) -> Result<()> {
-    for version in fs::read_dir(node)?.flatten() {
-        let mut pins: Vec<PathBuf> = fs::read_dir(version.path())?
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        pins.sort_by_key(|pin| !pin.to_string_lossy().contains("/link_"));
-        for pin in pins {
-            if pin.is_dir() {
-                fs::remove_dir(pin)?;
-            } else {
-                fs::remove_file(pin)?;
-            }
-        }
-        fs::remove_dir(version.path())?;
-    }
-    Ok(fs::remove_dir(node)?)
 }
 
 /// Says hello to whoever comes to a free port of `address`, and keeps each connection.

@@ -27,11 +27,12 @@ pub(super) const NAME: &str = "namespaces";
 const EXECUTED: Duration = Duration::from_secs(10);
 
 /// What of the node's folder is mounted where.
-const BOUND: [(&str, &str); 6] = [
+const BOUND: [(&str, &str); 7] = [
     ("kubelet", "/var/lib/kubelet"),
     ("containerd", "/var/lib/containerd"),
     ("cni", "/etc/cni/net.d"),
     ("cni-state", "/var/lib/cni"),
+    ("lanyard", "/var/lib/lanyard"),
     ("log-pods", "/var/log/pods"),
     ("log-containers", "/var/log/containers"),
 ];
@@ -128,7 +129,8 @@ fn mount(node: Node) -> Result<()> {
     for to in EMPTY {
         run(node, "mount", &["-t", "tmpfs", "tmpfs", to])?;
     }
-    Ok(())
+    // What is pinned there ends with the node, as it does when a machine is switched off.
+    run(node, "mount", &["-t", "bpf", "bpf", "/sys/fs/bpf"])
 }
 
 fn run(node: Node, program: &str, arguments: &[&str]) -> Result<()> {
