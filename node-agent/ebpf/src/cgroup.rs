@@ -4,7 +4,8 @@
 //! process can be in it and not be in its scope.
 
 use aya_ebpf::{
-    helpers::bpf_probe_read_kernel_str_bytes, macros::btf_tracepoint,
+    helpers::{bpf_get_current_uid_gid, bpf_probe_read_kernel_str_bytes},
+    macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 use lanyard_node_agent_abi::{
@@ -48,7 +49,9 @@ fn mark(made: &Made) {
     // SAFETY: the helper checks the address it reads from, and the buffer is as long as it is told.
     let _ = unsafe { bpf_probe_read_kernel_str_bytes(made.name as *const u8, &mut name) };
     // SAFETY: one word is read once.
-    if let Some(scope) = unsafe { POD.get(name) } {
+    if let Some(scope) = unsafe { POD.get(name) }
+        && is_root()
+    {
         put(made.id, *scope, container::POD);
         return;
     }
@@ -65,6 +68,14 @@ fn mark(made: &Made) {
         None => return,
     };
     put(made.id, *scope, kind);
+}
+
+/// Whether the machine's root makes it, as a kubelet or systemd does. Whoever else may make cgroups, in a part that was
+/// delegated to them, makes no pod by a pod's name: the first that begins in it would be taken for the agent.
+#[inline(always)]
+fn is_root() -> bool {
+    // As the machine sees it, whatever the task's own user namespace calls it (bpf-helpers(7)).
+    bpf_get_current_uid_gid() as u32 == 0
 }
 
 /// What finds no room is counted, and the node agent looks for it.

@@ -4,7 +4,10 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     fs, io,
-    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::DirBuilderExt as _, net::UnixStream as StdStream},
+    },
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
@@ -137,6 +140,12 @@ impl Sidecars {
         if self.expected.borrow().contains_key(uid) {
             return Ok(folder);
         }
+        // Nobody of this machine comes to the socket by this way; a pod is shown the folder itself.
+        let closed = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder);
+        closed.map_err(system("make the folder of all brokers"))?;
         fs::create_dir_all(&folder).map_err(system("make the folder of a broker"))?;
         say_not_ready(&folder);
         let name = Path::new(names::BROKER_SOCKET).file_name();
@@ -267,11 +276,13 @@ async fn attest(
     id: u32,
     pid: u32,
 ) -> Result<Process, SidecarError> {
+    // What the kernel knows comes first: whoever else connects is turned away at once, and keeps no broker waiting.
+    let known = node.borrow().maps.process(pid);
+    let known = known.ok_or(SidecarError::Elsewhere)?;
+    judge(&known, id)?;
     let event = timeout(KNOWN, event_of(node, pid));
     let event = event.await.map_err(|_| SidecarError::Unknown)?;
-    let known = node.borrow().maps.process(pid);
-    let known = known.ok_or(SidecarError::Unknown)?;
-    judge(&known, &event, id)?;
+    judge_start(&known, &event)?;
     let digests = Arc::clone(&sidecars.digests);
     // It may wait for a disk.
     let looked = spawn_blocking(move || file::digest_of_image(&event, &digests)).await;
@@ -311,19 +322,24 @@ async fn event_of(node: &Shared, pid: u32) -> ExecEvent {
 }
 
 /// What the kernel knows of the process, against what a broker is.
-fn judge(known: &Process, event: &ExecEvent, scope: u32) -> Result<(), SidecarError> {
+fn judge(known: &Process, scope: u32) -> Result<(), SidecarError> {
     const FIRST: u32 = flags::ROOTED | flags::FIRST;
     if known.scope != scope {
         return Err(SidecarError::Elsewhere);
     }
-    if known.flags & FIRST != FIRST
-        || known.flags & (flags::TRACED | flags::OTHER_FILE) != 0
-        || known.exec_id != event.exec_id
-    {
+    if known.flags & FIRST != FIRST || known.flags & (flags::TRACED | flags::OTHER_FILE) != 0 {
         return Err(SidecarError::NotFirst);
     }
     if known.flags & flags::UNCONFINED != 0 {
         return Err(SidecarError::Unconfined);
+    }
+    Ok(())
+}
+
+/// And what was seen when it was executed.
+fn judge_start(known: &Process, event: &ExecEvent) -> Result<(), SidecarError> {
+    if known.exec_id != event.exec_id {
+        return Err(SidecarError::NotFirst);
     }
     if event.loader != 0 || event.evidence & evidence::LOADER_UNREAD != 0 {
         return Err(SidecarError::LoaderVariables);
@@ -372,7 +388,8 @@ mod tests {
     fn judged(change: impl FnOnce(&mut Process, &mut ExecEvent)) -> Result<(), String> {
         let (mut process, mut event) = broker();
         change(&mut process, &mut event);
-        judge(&process, &event, SCOPE).map_err(|error| format!("{error:?}"))
+        let judged = judge(&process, SCOPE).and_then(|()| judge_start(&process, &event));
+        judged.map_err(|error| format!("{error:?}"))
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use lanyard_node_agent::scope::cgroup::Cgroup;
@@ -208,6 +209,19 @@ fn cgroups_of_others_are_left_alone() {
     agents.admit(free.pid, free.pidfd().as_fd()).unwrap();
     free.connect(&to).unwrap();
     peer.accept();
+    // Nor is a pod's name a pod in a part of the hierarchy that another user may write to.
+    let delegated = attach_root().join(format!("{}-delegated", pod.name));
+    fs::create_dir(&delegated).unwrap();
+    let user = "65534";
+    let chown = Command::new("chown").arg(user).arg(&delegated).status();
+    assert!(chown.unwrap().success());
+    let false_pod = delegated.join(&pod.name);
+    let mut mkdir = Command::new("setpriv");
+    mkdir.args(["--reuid", user, "--clear-groups", "mkdir"]);
+    assert!(mkdir.arg(&false_pod).status().unwrap().success());
+    let id = id_of(&false_pod);
+    assert_eq!(node.maps().cgroup(id), None);
+    until_removed(&delegated).unwrap();
     let too_long = "p".repeat(CGROUP_NAME);
     let scope = node.scope;
     assert!(!node.maps().expect_pod(&too_long, scope).unwrap());
