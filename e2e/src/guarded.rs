@@ -57,7 +57,7 @@ impl GuardedNode {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir_all(folder.join("bin"))?;
-        for program in ["lanyard-node-agent", "lanyard-broker"] {
+        for program in ["lanyard-node-agent", "lanyard-broker", "lanyard"] {
             fs::copy(lanyard::built(program)?, folder.join("bin").join(program))?;
         }
         let broker = folder.join("bin/lanyard-broker");
@@ -110,6 +110,15 @@ impl GuardedNode {
         killed.kill()?;
         killed.wait()?;
         Ok(())
+    }
+
+    /// What `lanyard` says to the node's root, who asks its node agent.
+    pub fn lanyard(&self, arguments: &[&str]) -> Result<String> {
+        let path = |name: &str| self.folder.join(name).display().to_string();
+        let mut command = self.cluster.in_node(1, path("bin/lanyard"))?;
+        let place = ["--node", "n1", "--run-dir", &path("run")];
+        let output = lab::run(command.args(place).args(arguments))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// What the node agent logged.

@@ -50,7 +50,9 @@ fn pods_are_fenced_before_they_start_and_reach_what_they_are_granted() {
     what_is_granted_is_reached_by_the_agent_alone_until_it_is_revoked(&mut scene);
     names_are_reached_through_the_broker_beside_the_agent(&mut scene);
     what_holds_goes_on_without_the_node_agent_and_after_it(&mut scene);
+    what_root_revokes_on_the_node_ends_whatever_the_operator_says(&mut scene);
     a_pod_that_is_over_leaves_nothing(&scene);
+    the_explicit_end_ends_enforcement_and_pods_run_on(&mut scene);
 }
 
 /// A lab, a node agent on its node, and an operator that says what it is told.
@@ -367,4 +369,48 @@ fn a_pod_that_is_over_leaves_nothing(scene: &Scene) {
         Ok(left.iter().all(|path| !path.exists()).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error:#}\n{}", scene.node.log()));
+}
+
+/// By the socket of the node, without the API server.
+fn what_root_revokes_on_the_node_ends_whatever_the_operator_says(scene: &mut Scene) {
+    let address = scene.address();
+    let version = scene.says.version;
+    scene.grant("local", &address, EvidenceLevel::Image);
+    scene.until_said(&format!("reached {address}"), scene.lines());
+    let status = scene.node.lanyard(&["status", "-o", "json"]).unwrap();
+    for words in ["default/local", "default/bot", BUSYBOX_PROGRAM, "Active"] {
+        assert!(status.contains(words), "{words}: {status}");
+    }
+    scene.node.lanyard(&["revoke", "default/local"]).unwrap();
+    let after = scene.until_said(&address, scene.lines());
+    scene.until_said(&format!("refused {address}"), after);
+    // The operator, who knows nothing of it, says the same once more.
+    scene.say();
+    assert!(scene.says.version > version + 1);
+    let after = scene.until_said(&address, scene.lines());
+    scene.until_said(&format!("refused {address}"), after);
+    let status = scene.node.lanyard(&["status", "-o", "json"]).unwrap();
+    assert!(status.contains("Revoked"), "{status}");
+    let applied = scene.node.lanyard(&["apply", "-f", "/dev/null"]);
+    let why = format!("{:#}", applied.unwrap_err());
+    assert!(why.contains("API server"), "{why}");
+    scene.revoke("local");
+}
+
+/// Nothing else does: neither a signal, nor that the node agent is gone.
+fn the_explicit_end_ends_enforcement_and_pods_run_on(scene: &mut Scene) {
+    let address = scene.address();
+    scene.says.pods.clear();
+    let trying = trying(&[&address], scene.node.service.port());
+    apply(scene, &pod(POD, &trying));
+    scene.tell(POD);
+    scene.node.until_ready(POD).unwrap();
+    scene.until_said(&format!("refused {address}"), 0);
+    scene.node.lanyard(&["down"]).unwrap();
+    scene.until_said(&format!("reached {address}"), scene.lines());
+    let record = scene.node.folder.join("state/record.jsonl");
+    let record = fs::read_to_string(record).unwrap();
+    assert!(record.contains("NodeDisabled"), "{record}");
+    // Whom the kubelet asks to let the pod go.
+    scene.node.start_node_agent().unwrap();
 }

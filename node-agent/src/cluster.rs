@@ -6,6 +6,7 @@ mod directory;
 mod driver;
 mod mounts;
 mod operator;
+mod people;
 mod publish;
 mod said;
 mod sidecars;
@@ -30,19 +31,29 @@ use lanyard_protocol::{
     },
     record::Event,
 };
-use tokio::{runtime::LocalOptions, sync::mpsc, task::spawn_local};
+use tokio::{
+    runtime::LocalOptions,
+    sync::{mpsc, watch},
+    task::spawn_local,
+};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
 
 use self::{
-    authority::Authority, directory::Directory, driver::Driver, publish::Publisher, said::Said,
-    sidecars::Sidecars, sockets::PlacedSocket,
+    authority::Authority,
+    directory::Directory,
+    driver::Driver,
+    people::{AtTheApiServer, People},
+    publish::Publisher,
+    said::Said,
+    sidecars::Sidecars,
+    sockets::PlacedSocket,
 };
 use crate::{
     args,
     attest::file::{Digests, digest_of_program},
-    events, forgotten,
+    control, events, forgotten,
     kernel::{Kernel, KernelError, clock::Moment},
     node::{Node, NodeError, Shared},
     place::{Place, PlaceError},
@@ -86,6 +97,9 @@ pub enum ClusterError {
         /// What the system said.
         source: io::Error,
     },
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] control::ControlError),
     /// The runtime or the rings.
     #[error("{0}")]
     System(#[from] io::Error),
@@ -136,6 +150,7 @@ async fn serve(place: Place, arguments: args::Cluster) -> Result<(), ClusterErro
         written.map_err(KernelError::from)?;
     }
     let observed = place.observed();
+    let control_socket = place.control_socket();
     let sockets = place.run.join("pods");
     let credentials = Box::new(Authority::of(arguments.trust_domain.clone()));
     let node = Node::new(place, kernel.maps, recorder, credentials)?;
@@ -155,6 +170,16 @@ async fn serve(place: Place, arguments: args::Cluster) -> Result<(), ClusterErro
         kubelet: arguments.kubelet_dir.clone(),
     });
     let _sockets = serve_kubelet(&arguments, publisher)?;
+    let (ended, mut told_to_end) = watch::channel(false);
+    let listener = control::listen(&control_socket)?;
+    let served = control::serve(
+        listener,
+        Rc::clone(&node),
+        Rc::new(People),
+        Rc::new(AtTheApiServer),
+        ended,
+    );
+    spawn_local(served);
     let staleness = Duration::from_secs(arguments.max_staleness);
     let said = Said::new(Rc::clone(&node), directory, staleness);
     let reach = async || tls::connect(&arguments.operator, &arguments.tls_dir).await;
@@ -167,6 +192,7 @@ async fn serve(place: Place, arguments: args::Cluster) -> Result<(), ClusterErro
         () = operator::follow(said, reach) => {}
         () = reap(&node, &sidecars, &arguments.kubelet_dir) => {}
         () = shutdown.signalled() => info!("told to end; the kernel enforces on"),
+        _ = told_to_end.wait_for(|ended| *ended) => {}
     }
     upkeep::write_observed(&node, &observed);
     Ok(())

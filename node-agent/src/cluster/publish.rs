@@ -71,6 +71,10 @@ impl Publisher {
             Status::unavailable("the operator has not told this node of the pod yet")
         })?;
         let mut node = self.node.borrow_mut();
+        if node.draining {
+            let why = "enforcement on this node is being ended";
+            return Err(Status::unavailable(why));
+        }
         let registered = node.register_pod(volume.pod, agent, Moment::now());
         let id = registered.map_err(|error| failed("register the pod", &error))?;
         let is_fenced = node.is_pod_fenced(id);

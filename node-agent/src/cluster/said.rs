@@ -27,6 +27,9 @@ pub(super) enum SaidError {
     /// A pod's uid is none.
     #[error("{0}")]
     Pod(#[from] crate::scope::pod::ParsePodUidError),
+    /// Somebody ends enforcement on this node.
+    #[error("enforcement on this node is being ended")]
+    Ending,
     /// The lease could not be written.
     #[error(transparent)]
     Map(#[from] MapError),
@@ -72,6 +75,9 @@ impl Said {
     /// Makes one version hold, the next one or a complete one: the kernel and the brokers know it when this returns.
     pub(super) fn apply(&mut self, delta: Delta, now: Moment) -> Result<(), SaidError> {
         follows(self.position, &delta)?;
+        if self.node.borrow().draining {
+            return Err(SaidError::Ending);
+        }
         let pods = delta.pods.values();
         let pods: Vec<(PodUid, ObjectKey)> = pods
             .map(|pod| Ok((pod.uid.to_string().parse()?, agent_of(pod))))

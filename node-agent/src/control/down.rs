@@ -77,6 +77,10 @@ pub fn begin(node: &mut Node, kill: bool, now: Moment) {
     node.draining = true;
     node.compiler
         .replace(lanyard_access::compile::Written::default());
+    let received: Vec<_> = node.compiler.received().cloned().collect();
+    for agent in received {
+        node.compiler.receive(&agent, None);
+    }
     node.apply(now, None);
     if kill {
         for cgroup in cgroups(node) {

@@ -183,13 +183,19 @@ pub fn time_left(node: &Node, standing: &GrantStanding, now: Moment) -> u64 {
 
 fn grant_status(node: &Node, key: &ObjectKey, now: Moment) -> Option<GrantStatus> {
     let standing = node.compiler.desired().grants.get(key)?;
-    let written = node.compiler.written().grants.get(key)?;
+    let written = node.compiler.written().grants.get(key);
+    let received = || {
+        node.compiler
+            .received_grant(key)
+            .map(|grant| &grant.resource)
+    };
+    let resource = written.map(|grant| &grant.resource).or_else(received)?;
     Some(GrantStatus {
         grant: key.to_string(),
         agent: standing.identity.to_string(),
-        host: written.resource.host.to_string(),
-        port: written.resource.port.get().into(),
-        protocol: written.resource.protocol.as_str().to_owned(),
+        host: resource.host.to_string(),
+        port: resource.port.get().into(),
+        protocol: resource.protocol.as_str().to_owned(),
         reason: standing.reason.to_string(),
         ends_at: standing
             .ends_at
@@ -298,20 +304,21 @@ fn revoke_grant(node: &mut Node, asked: &Revoke, by: &str) -> Result<Revoked, De
             "",
         )
     })?;
-    let Some(grant) = node.compiler.written().grants.get(&key).cloned() else {
+    let standing = node.compiler.desired().grants.get(&key);
+    let was_live = standing.is_some_and(|standing| standing.reason == GrantReason::Active);
+    if let Some(grant) = node.compiler.written().grants.get(&key).cloned() {
+        let revoked = lanyard_access::grant::Grant {
+            revoked: true,
+            ..grant
+        };
+        node.compiler
+            .apply(Change::Grant(key.clone(), Some(revoked)));
+    } else if !node.compiler.revoke_received(&key) {
         return Err(denied(
             format!("there is no AccessGrant {key}"),
             "`lanyard status` shows what there is",
         ));
-    };
-    let standing = node.compiler.desired().grants.get(&key);
-    let was_live = standing.is_some_and(|standing| standing.reason == GrantReason::Active);
-    let revoked = lanyard_access::grant::Grant {
-        revoked: true,
-        ..grant
-    };
-    node.compiler
-        .apply(Change::Grant(key.clone(), Some(revoked)));
+    }
     node.apply(Moment::now(), Some(by));
     Ok(Revoked {
         grant: key.to_string(),

@@ -113,6 +113,11 @@ impl History {
         grant
     }
 
+    /// Notes that this life is revoked, for good.
+    pub(super) fn revoke(&mut self, key: &ObjectKey, uid: &Uid) {
+        self.life_mut(key, uid).revoked = true;
+    }
+
     /// Notes that a life is over, and forgets the first that ended when too many did.
     pub(super) fn bury(&mut self, key: &ObjectKey, uid: &Uid) {
         match self.known_life_mut(key, uid) {

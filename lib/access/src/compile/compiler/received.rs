@@ -26,6 +26,27 @@ impl Compiler {
         self.received.keys()
     }
 
+    /// A grant of an agent that was received.
+    pub fn received_grant(&self, key: &ObjectKey) -> Option<&LiveGrant> {
+        let mut grants = self.received.values().flat_map(|agent| &agent.grants);
+        grants.find(|grant| grant.key == *key)
+    }
+
+    /// Revokes a received grant here, whatever the other compiler says of this life of it from now on. False if there
+    /// is none.
+    pub fn revoke_received(&mut self, key: &ObjectKey) -> bool {
+        let found = self.received.iter().find_map(|(agent, received)| {
+            let grant = received.grants.iter().find(|grant| grant.key == *key)?;
+            Some((agent.clone(), grant.uid.clone()))
+        });
+        let Some((agent, uid)) = found else {
+            return false;
+        };
+        self.history.revoke(key, &uid);
+        self.dirty.insert(agent);
+        true
+    }
+
     /// Forgets where grants stood that an agent was received with, and is not any more.
     pub(super) fn forget_withdrawn(
         &mut self,
@@ -44,7 +65,10 @@ impl Compiler {
             .map(|(key, _)| key.clone())
             .collect();
         for key in withdrawn {
-            self.desired.grants.remove(&key);
+            if let Some(standing) = self.desired.grants.remove(&key) {
+                // What was carried under it, and that it was revoked, is remembered for a while.
+                self.history.bury(&key, &standing.uid);
+            }
             delta.grants.insert(key);
         }
     }
@@ -76,7 +100,9 @@ fn standing_of(
     now: Timestamp,
 ) -> GrantStanding {
     let past = history.past_of(&grant.key, &grant.uid, &grant.spec_hash);
-    let reason = if grant.ends_at <= now {
+    let reason = if history.is_revoked(&grant.key, &grant.uid) {
+        GrantReason::Revoked
+    } else if grant.ends_at <= now {
         GrantReason::Expired
     } else if past.used_up {
         GrantReason::UsedUp

@@ -72,3 +72,22 @@ fn what_was_carried_here_counts_here() {
     assert_eq!(reason(&mut compiler, 2), GrantReason::UsedUp);
     assert_eq!(active_until(&mut compiler, 2), None);
 }
+
+#[test]
+fn what_is_revoked_here_stays_so_whatever_is_received_afterwards() {
+    let mut compiler = receiving(compiled());
+    assert_eq!(active_until(&mut compiler, 1), Some(10));
+    assert!(!compiler.revoke_received(&key("team/other")));
+    assert!(compiler.revoke_received(&key("team/g")));
+    assert_eq!(reason(&mut compiler, 2), GrantReason::Revoked);
+    assert_eq!(active_until(&mut compiler, 2), None);
+    compiler.receive(&key("team/bot"), Some(compiled()));
+    assert_eq!(reason(&mut compiler, 3), GrantReason::Revoked);
+    compiler.receive(&key("team/bot"), None);
+    compiler.compile(at(4));
+    compiler.receive(&key("team/bot"), Some(compiled()));
+    assert_eq!(reason(&mut compiler, 5), GrantReason::Revoked);
+    let mut after = Compiler::with_history(compiler.history().clone());
+    after.receive(&key("team/bot"), Some(compiled()));
+    assert_eq!(reason(&mut after, 6), GrantReason::Revoked, "a restart");
+}
