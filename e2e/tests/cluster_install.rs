@@ -200,6 +200,19 @@ fn a_pod_of_an_agent_is_served(cluster: &Cluster) {
             log("deployment/lanyard-operator")
         )
     });
+    let status = [
+        "exec",
+        "daemonset/lanyard-node-agent",
+        "--namespace",
+        NAMESPACE,
+        "--",
+        "/usr/bin/lanyard",
+        "status",
+        "--output=json",
+    ];
+    let status: Value = serde_json::from_str(&cluster.text(&status).unwrap()).unwrap();
+    assert_eq!(status["node"], "n1");
+    assert_eq!(status["scopes"][0]["agent"], "default/bot", "{status}");
     cluster
         .text(&["delete", "pod", "agent", "--timeout=60s"])
         .unwrap();

@@ -66,8 +66,8 @@ pub(crate) const PARTS: &[Part] = &[
         has_kernel_programs: true,
         // Without what only a machine without a cluster needs: it obtains no credential by itself.
         has_default_features: false,
-        // Whatever else a pod runs as its broker is refused.
-        carries: &["broker"],
+        // The broker, for whatever else a pod runs as such is refused; and what people ask the node agent with.
+        carries: &["broker", "cli"],
     },
     Part {
         name: "broker",
