@@ -105,7 +105,7 @@ async fn listen(
         let now = Moment::now();
         let delta = match message {
             ToNode::Beat => {
-                said.heard(now)?;
+                said.beat(now)?;
                 continue;
             }
             ToNode::Delta(delta) => delta,

@@ -65,8 +65,16 @@ impl Said {
         self.position = None;
     }
 
-    /// The operator was heard.
-    pub(super) fn heard(&self, now: Moment) -> Result<(), MapError> {
+    /// The operator lives, and has nothing new to say. Of a node that knows none of its versions this says nothing: what
+    /// an earlier node agent was told may have been taken back since.
+    pub(super) fn beat(&self, now: Moment) -> Result<(), MapError> {
+        match self.position {
+            Some(_) => self.extend_lease(now),
+            None => Ok(()),
+        }
+    }
+
+    fn extend_lease(&self, now: Moment) -> Result<(), MapError> {
         let staleness = u64::try_from(self.staleness.as_nanos()).unwrap_or(u64::MAX);
         let until = now.boot.saturating_add(staleness);
         self.node.borrow_mut().maps.set_lease(until)
@@ -87,7 +95,6 @@ impl Said {
             .iter()
             .map(|uid| uid.to_string().parse())
             .collect::<Result<_, _>>()?;
-        self.heard(now)?;
         let is_complete = delta.base == Base::Nothing;
         let position = ResumePoint {
             epoch: delta.epoch,
@@ -105,6 +112,8 @@ impl Said {
         for (uid, agent) in pods {
             self.directory.put(uid, agent);
         }
+        // What was taken back while the operator was not heard is gone before anything holds again.
+        self.extend_lease(now)?;
         self.position = Some(position);
         Ok(())
     }
