@@ -208,13 +208,7 @@ impl Scope {
             uid: self.uid,
             names: self.names.clone(),
             pod: self.fence.pod().cloned(),
-            is_released: matches!(
-                self.fence,
-                Fence::Pod {
-                    is_released: true,
-                    ..
-                }
-            ),
+            is_released: self.fence.is_released(),
         }
     }
 

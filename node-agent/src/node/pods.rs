@@ -38,7 +38,8 @@ pub enum PodError {
 }
 
 impl Node {
-    /// Registers a pod of `agent`: from now on every cgroup that is made for it is fenced. Twice is once.
+    /// Registers a pod of `agent`: from now on every cgroup that is made for it is fenced. Twice is once, and what was
+    /// released is no longer: it would be forgotten beneath a pod that starts.
     pub fn register_pod(
         &mut self,
         pod: Pod,
@@ -46,6 +47,7 @@ impl Node {
         now: Moment,
     ) -> Result<u32, NodeError> {
         if let Some(id) = self.pod(&pod.uid) {
+            self.set_released(id, false);
             return Ok(id);
         }
         let id = self.kept.last_scope.wrapping_add(1).max(1);
@@ -118,14 +120,20 @@ impl Node {
 
     /// A kubelet says that a pod is over: it is forgotten with its last process.
     pub fn release_pod(&mut self, uid: &PodUid, now: Moment) {
-        let Some(scope) = self.pod(uid).and_then(|id| self.scopes.get_mut(&id)) else {
+        let Some(id) = self.pod(uid) else {
             return;
         };
-        if let Fence::Pod { is_released, .. } = &mut scope.fence {
-            *is_released = true;
-        }
-        self.keep();
+        self.set_released(id, true);
         self.reap(now);
+    }
+
+    fn set_released(&mut self, id: u32, released: bool) {
+        let scope = self.scopes.get_mut(&id);
+        let changed = scope.filter(|scope| scope.fence.is_released() != released);
+        if let Some(scope) = changed {
+            scope.fence.set_released(released);
+            self.keep();
+        }
     }
 
     /// The network namespaces of pods that run: by their brokers' sockets, or by any of their processes.

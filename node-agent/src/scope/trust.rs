@@ -118,8 +118,8 @@ pub fn is_written(folder: &Path) -> bool {
     folder.join(BUNDLE).exists() && folder.join(JAVA).exists()
 }
 
-/// Writes the files, which programs see in the folder `shown`: the scope's root, the machine's roots, and what the caller trusts beside (PEM; what is no
-/// certificate in it is left out).
+/// Writes the files, which programs see in the folder `shown`: the scope's root, the machine's roots, and what the caller
+/// trusts beside (PEM; what is no certificate in it is left out).
 pub fn write(folder: &Path, shown: &Path, root: &str, added: &str) -> Result<(), ScopeError> {
     let system = SYSTEM_ROOTS
         .iter()
