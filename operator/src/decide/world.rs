@@ -13,7 +13,7 @@ use lanyard_access::{
     compile::{Change, Compiler},
     desired::{DesiredAgent, GrantStanding, LiveGrant},
     grant::Grant,
-    object::{ObjectKey, ObjectName},
+    object::{ObjectKey, ObjectName, Uid},
     policy::Effect,
     spiffe_id::{SpiffeId, TrustDomain},
 };
@@ -33,6 +33,7 @@ use super::{
     view::View,
     writes::Subject,
 };
+
 /// What a change touches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changed {
@@ -143,21 +144,12 @@ impl World {
             self.identities.remove(&key);
             return self.compiler.apply(Change::Identity(key, None));
         };
-        let (uid, generation) = life_of(metadata_of(&object, |object| &object.metadata));
-        let (checked, status) = match object.0 {
-            Ok(object) => (
-                object.check(uid.clone()).map_err(|errors| texts(&errors)),
-                object.status.unwrap_or_default(),
-            ),
-            Err(invalid) => (Err(vec![invalid.error]), AgentIdentityStatus::default()),
-        };
-        let (checked, errors) = split(checked);
-        let known = Known {
-            uid,
-            generation,
-            status,
-            errors,
-        };
+        let life = life_of(metadata_of(&object, |object| &object.metadata));
+        let object = object.0.map_err(|invalid| invalid.error).map(|object| {
+            let checked = object.check(life.0.clone());
+            (checked, object.status.unwrap_or_default())
+        });
+        let (known, checked) = read(life, object);
         self.changed
             .subjects
             .insert((Kind::AgentIdentity, key.clone()));
@@ -174,21 +166,12 @@ impl World {
             self.credentials.remove(&key);
             return self.compiler.apply(Change::Credential(key, None));
         };
-        let (uid, generation) = life_of(metadata_of(&object, |object| &object.metadata));
-        let (checked, status) = match object.0 {
-            Ok(object) => (
-                object.check(uid.clone()).map_err(|errors| texts(&errors)),
-                object.status.unwrap_or_default(),
-            ),
-            Err(invalid) => (Err(vec![invalid.error]), CredentialSourceStatus::default()),
-        };
-        let (checked, errors) = split(checked);
-        let known = Known {
-            uid,
-            generation,
-            status,
-            errors,
-        };
+        let life = life_of(metadata_of(&object, |object| &object.metadata));
+        let object = object.0.map_err(|invalid| invalid.error).map(|object| {
+            let checked = object.check(life.0.clone());
+            (checked, object.status.unwrap_or_default())
+        });
+        let (known, checked) = read(life, object);
         self.changed
             .subjects
             .insert((Kind::CredentialSource, key.clone()));
@@ -287,6 +270,25 @@ impl World {
         });
         is_limited || self.decided.contains(key)
     }
+}
+
+/// What is known of an object in that life of it, by its check and its status, and the object itself if it is right.
+fn read<T, S: Default>(
+    (uid, generation): (Uid, i64),
+    object: Result<(Result<T, Vec<FieldError>>, S), String>,
+) -> (Known<S>, Option<T>) {
+    let (checked, status) = match object {
+        Ok((checked, status)) => (checked.map_err(|errors| texts(&errors)), status),
+        Err(unreadable) => (Err(vec![unreadable]), S::default()),
+    };
+    let (checked, errors) = split(checked);
+    let known = Known {
+        uid,
+        generation,
+        status,
+        errors,
+    };
+    (known, checked)
 }
 
 fn texts(errors: &[FieldError]) -> Vec<String> {
