@@ -184,7 +184,11 @@ impl GuardedNode {
 
 impl Drop for GuardedNode {
     fn drop(&mut self) {
-        // First the pods, which a driver that is gone keeps from ending. Each step whether or not the one before worked.
+        // First the pods, which a driver that is gone keeps from ending: a test may have killed it, and the next one finds
+        // the same lab. Each step whether or not the one before worked.
+        if self.node_agent.is_none() {
+            let _ = self.start_node_agent();
+        }
         let all = ["delete", "pods", "--all", "--grace-period=1"];
         let _ = self.cluster.text(&[&all[..], &["--timeout=30s"]].concat());
         let _ = self.kill_node_agent();
